@@ -1,0 +1,1 @@
+"""Connectors, one small file each; imported as rag.connectors."""

@@ -1,0 +1,1 @@
+"""RAG pipelines you can read, measure and trust."""

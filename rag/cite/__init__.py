@@ -1,0 +1,1 @@
+"""Ties the sentences of an answer to the evidence they rest on."""

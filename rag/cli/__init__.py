@@ -1,0 +1,5 @@
+"""The `rag` command."""
+
+
+def main() -> None:
+    raise SystemExit("under construction")

@@ -1,0 +1,1 @@
+"""Keeps what an answer needs of the ranked chunks."""

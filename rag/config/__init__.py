@@ -1,0 +1,1 @@
+"""Reads pipeline files: YAML with positions, layers with origins, one message for each problem."""

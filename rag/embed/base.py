@@ -1,0 +1,66 @@
+"""What embeds text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Protocol, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rag.types import Scalar
+
+Vectors: TypeAlias = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmbedderIdentity:
+    """What makes two vectors comparable; written into the index and enforced when it is opened."""
+
+    model: str
+    revision: str
+    dimension: int
+    pooling: str = "mean"
+    normalized: bool = True
+    precision: str = "fp32"
+    query_prompt: str = ""
+    document_prompt: str = ""
+
+    def as_dict(self) -> dict[str, Scalar]:
+        return asdict(self)
+
+
+class Tokenizer(Protocol):
+    """The encoder's own tokenizer."""
+
+    max_tokens: int
+    """How many tokens of text fit the encoder's window, special tokens and the document prompt already taken off."""
+
+    def offsets(self, text: str) -> list[tuple[int, int]]:
+        """The code-point range of each token of `text`, in order, without special tokens, never truncated."""
+        ...
+
+    def count(self, texts: Sequence[str]) -> list[int]:
+        """How many tokens each text has, without special tokens, never truncated."""
+        ...
+
+
+class Embedder(Protocol):
+    """Maps texts to unit vectors. Made cheaply: weights are loaded at the first call that needs them."""
+
+    @property
+    def identity(self) -> EmbedderIdentity: ...
+
+    @property
+    def tokenizer(self) -> Tokenizer: ...
+
+    def embed_documents(self, texts: Sequence[str]) -> Vectors:
+        """(n, d) float32, C order, unit length, in the order of `texts`. Batches by length inside."""
+        ...
+
+    def embed_queries(self, texts: Sequence[str]) -> Vectors:
+        """(n, d) float32, C order, unit length, with the query prompt where the model has one."""
+        ...
+
+    def close(self) -> None: ...

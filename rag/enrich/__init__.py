@@ -1,0 +1,1 @@
+"""Adds context and metadata to chunks before they are indexed."""

@@ -1,0 +1,37 @@
+"""The generate stage."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from rag.types import Prompt, Token, Usage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """How one generation ended. `abstained` with a `reason` when there was too little evidence to answer."""
+
+    usage: Usage = Usage()
+    abstained: bool = False
+    reason: str = ""
+
+
+class Decoding(Protocol):
+    """Tokens of all prompts as they come, each with the position of its prompt."""
+
+    def __iter__(self) -> Iterator[tuple[int, Token]]: ...
+
+    def outcome(self, at: int) -> Outcome:
+        """How the generation for prompt `at` ended; asked for after the iteration."""
+        ...
+
+
+class Generator(Protocol):
+    """Writes answers with ``[n]`` markers that name the evidence by number, from 1."""
+
+    @property
+    def mode(self) -> Literal["extractive", "generated"]: ...
+
+    def start(self, prompts: Sequence[Prompt]) -> Decoding: ...

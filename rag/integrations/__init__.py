@@ -1,0 +1,1 @@
+"""Other frameworks' interfaces around a pipeline."""

@@ -1,0 +1,1 @@
+"""From a connector's sources to parsed documents."""

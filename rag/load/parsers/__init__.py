@@ -1,0 +1,1 @@
+"""One file a format: bytes in, text with structure out."""

@@ -1,0 +1,1 @@
+"""Rewrites a question before retrieval."""

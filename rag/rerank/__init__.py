@@ -1,0 +1,1 @@
+"""Orders candidates again with a costlier look."""

@@ -1,0 +1,1 @@
+"""First-stage retrieval and the fusion of its rankings."""

@@ -1,0 +1,1 @@
+"""Sentences and terms with offsets, shared by the stages."""

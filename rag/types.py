@@ -1,0 +1,388 @@
+"""The data model: immutable values that carry character offsets from the source document to the citation.
+
+Offsets are half-open ranges ``[start, end)`` in Unicode code points of `Document.text`, that is, what ``text[start:end]``
+means in Python. One invariant runs through everything: the text of every chunk, every piece of evidence and every
+citation is the document's text at its span.
+
+Only the standard library is imported here.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from hashlib import blake2b
+from typing import Literal, TypeAlias
+
+Scalar: TypeAlias = str | int | float | bool | None
+Meta: TypeAlias = Mapping[str, Scalar]
+PartKind: TypeAlias = Literal["page", "slide", "sheet", "chapter", "heading", "table", "code", "row"]
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Span:
+    """A half-open range ``[start, end)`` of one document's text, in code points."""
+
+    document_id: str
+    start: int
+    end: int
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.start <= self.end:
+            raise ValueError(f"a span needs 0 <= start <= end, got [{self.start}, {self.end}) in {self.document_id!r}")
+
+    def __len__(self) -> int:
+        return self.end - self.start
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A stretch of a document that its format names: page "12", slide "3", sheet "Prices", a heading, a table.
+
+    `name` is the page or slide number as text, the sheet's name, or the heading's text. `level` is 1 to 6 for headings.
+    A heading's range is the heading line itself, not the section under it.
+    """
+
+    kind: PartKind
+    start: int
+    end: int
+    name: str = ""
+    level: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """Where a stretch of text stands on a page: points (1/72 inch) from the page's top left corner."""
+
+    start: int
+    end: int
+    page: int
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The structure a parser found. `lines` is true where line n of the text is line n of the source file."""
+
+    parts: tuple[Part, ...] = ()
+    boxes: tuple[Box, ...] = ()
+    lines: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """What a span resolves to in the source's own terms; empty where the format has no such thing."""
+
+    pages: tuple[int, int] | None = None
+    slides: tuple[int, int] | None = None
+    sheet: str | None = None
+    lines: tuple[int, int] | None = None
+    headings: tuple[str, ...] = ()
+    boxes: tuple[Box, ...] = ()
+
+    def __str__(self) -> str:
+        """The short form people read: ``page 12``, ``slides 3-4``, ``sheet Prices``, ``line 40-43``."""
+        if self.pages:
+            return _numbers("page", self.pages)
+        if self.slides:
+            return _numbers("slide", self.slides)
+        if self.sheet is not None:
+            return f"sheet {self.sheet}"
+        if self.lines:
+            return "line " + _range(self.lines)
+        return ""
+
+
+def _range(numbers: tuple[int, int]) -> str:
+    first, last = numbers
+    return str(first) if first == last else f"{first}-{last}"
+
+
+def _numbers(word: str, numbers: tuple[int, int]) -> str:
+    return f"{word}{'' if numbers[0] == numbers[1] else 's'} {_range(numbers)}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Document:
+    """A parsed source. `text` is final: every offset in the system points into it.
+
+    `id` is stable across runs (a path relative to the connector's root, a URL), `source` is what a person opens.
+    `access` names the principals who may see it; ``None`` means that no access list was set, which a query with
+    principals treats as forbidden.
+    """
+
+    id: str
+    text: str
+    source: str = ""
+    meta: Meta = field(default_factory=dict)
+    access: tuple[str, ...] | None = None
+    layout: Layout = Layout()
+
+    @cached_property
+    def content_hash(self) -> str:
+        """BLAKE2b-128 of the text, hexadecimal."""
+        return blake2b(self.text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+
+    @cached_property
+    def _line_starts(self) -> list[int]:
+        starts, at = [0], self.text.find("\n")
+        while at >= 0:
+            starts.append(at + 1)
+            at = self.text.find("\n", at + 1)
+        return starts
+
+    def slice(self, start: int, end: int) -> str:
+        return self.text[start:end]
+
+    def locate(self, start: int, end: int) -> Location:
+        """Resolve ``[start, end)`` to pages, slides, sheet, lines, the headings above it, and boxes."""
+        last = max(start, end - 1)
+        pages: list[int] = []
+        slides: list[int] = []
+        sheet: str | None = None
+        trail: list[Part] = []
+        for part in self.layout.parts:
+            if part.kind == "heading":
+                if part.start <= start:
+                    trail = [p for p in trail if p.level < part.level] + [part]
+            elif part.start <= last and part.end > start:
+                if part.kind == "page":
+                    pages.append(int(part.name))
+                elif part.kind == "slide":
+                    slides.append(int(part.name))
+                elif part.kind == "sheet" and sheet is None:
+                    sheet = part.name
+        lines = None
+        if self.layout.lines:
+            lines = (bisect_right(self._line_starts, start), bisect_right(self._line_starts, last))
+        return Location(
+            pages=(min(pages), max(pages)) if pages else None,
+            slides=(min(slides), max(slides)) if slides else None,
+            sheet=sheet,
+            lines=lines,
+            headings=tuple(part.name for part in trail),
+            boxes=tuple(box for box in self.layout.boxes if box.start < end and box.end > start),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chunk:
+    """A stretch of one document, the unit that is indexed and ranked.
+
+    `context` is text that enrichment prepends for indexing only (a heading path, a summary): it is never cited and
+    never part of the span. The id comes from document, offsets and text alone, so metadata, enrichment and models
+    never change it.
+    """
+
+    span: Span
+    text: str
+    context: str = ""
+    meta: Meta = field(default_factory=dict)
+
+    @property
+    def document_id(self) -> str:
+        return self.span.document_id
+
+    @property
+    def id(self) -> str:
+        digest = blake2b(self.text.encode("utf-8", "surrogatepass"), digest_size=4).hexdigest()
+        return f"{self.span.document_id}#{self.span.start}-{self.span.end}-{digest}"
+
+    @property
+    def indexed_text(self) -> str:
+        """What the retrievers see: the context, a line break, the text."""
+        return f"{self.context}\n{self.text}" if self.context else self.text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Query:
+    """A question as the retrievers see it.
+
+    `filter` is a condition on metadata (`rag.index.filters`). `principals` are the identities of who asks: ``None``
+    applies no access control (a local, trusted caller); any set, even an empty one, returns only documents whose access
+    list names one of them.
+    """
+
+    text: str
+    filter: Condition | None = None
+    principals: frozenset[str] | None = None
+
+    def rephrased(self, text: str) -> Query:
+        return replace(self, text=text)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Condition:
+    """A typed condition on metadata: a comparison of one `field`, or a combination of `parts`.
+
+    ``eq`` and ``in`` compare with `values`; ``range`` is ``values[0] <= x <= values[1]`` with ``None`` for an open end;
+    ``exists`` asks for a value that is not null. Values of another type than the stored one never match.
+    """
+
+    op: Literal["eq", "in", "range", "exists", "and", "or", "not"]
+    field: str = ""
+    values: tuple[Scalar, ...] = ()
+    parts: tuple[Condition, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredChunk:
+    """A chunk and its score; higher is better. `origin` is who scored: scores of different origins are never compared."""
+
+    chunk: Chunk
+    score: float
+    origin: str
+
+
+@dataclass(frozen=True, slots=True)
+class Background:
+    """How one query's scores are distributed over the whole collection it was allowed to see.
+
+    `mean` and `deviation` (population) are over all `size` chunks, those that score zero included; `score` gives this
+    retriever's score of any chunks of the collection. With it a fuser can standardise scores and complete the lists.
+    """
+
+    mean: float
+    deviation: float
+    size: int
+    score: Callable[[Sequence[Chunk]], Sequence[float]]
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """Chunks best first, equal scores in the order of chunk ids, no chunk twice."""
+
+    hits: tuple[ScoredChunk, ...] = ()
+    background: Background | None = None
+
+    def __iter__(self) -> Iterator[ScoredChunk]:
+        return iter(self.hits)
+
+    def __len__(self) -> int:
+        return len(self.hits)
+
+    def __getitem__(self, at: int) -> ScoredChunk:
+        return self.hits[at]
+
+    @staticmethod
+    def of(scored: Sequence[ScoredChunk], *, keep: int | None = None, background: Background | None = None) -> Ranking:
+        """Sort by falling score, then chunk id; keep the first `keep`."""
+        ordered = sorted(scored, key=lambda hit: (-hit.score, hit.chunk.id))
+        return Ranking(tuple(ordered[:keep]), background)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """What compression keeps for the answer: always ``document.text[span.start:span.end] == text``."""
+
+    span: Span
+    text: str
+    score: float
+    chunk_id: str
+    source: str = ""
+    location: Location = Location()
+
+    @property
+    def where(self) -> str:
+        """``handbook.pdf, page 12``: the source and the place in it."""
+        place = str(self.location)
+        return f"{self.source}, {place}" if place else self.source
+
+
+@dataclass(frozen=True, slots=True)
+class Citation:
+    """The range ``[start, end)`` of the answer's text that the numbered evidence supports (numbers from 1)."""
+
+    start: int
+    end: int
+    evidence: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a generation cost, in the generator's own tokens."""
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    requests: int = 0
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(
+            self.prompt_tokens + other.prompt_tokens,
+            self.completion_tokens + other.completion_tokens,
+            self.requests + other.requests,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageRecord:
+    """What one stage did for one question.
+
+    `taken` and `given` count candidates; `rankings` are what it gave (one for each retriever), to show rank moves.
+    """
+
+    stage: str
+    use: str
+    seconds: float
+    taken: int
+    given: int
+    rankings: tuple[Ranking, ...] = ()
+    notes: Meta = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """The stages of one question, in the order they ran."""
+
+    stages: tuple[StageRecord, ...] = ()
+
+    @property
+    def seconds(self) -> float:
+        return sum(record.seconds for record in self.stages)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """The answer, the evidence it was given, and which sentence rests on which evidence.
+
+    `mode` is ``"extractive"`` where the text is quoted from the sources and ``"generated"`` where a language model
+    wrote it. An abstained answer has a `reason` and keeps the best evidence found. `dropped_citations` counts markers
+    that named no given source.
+    """
+
+    query: str
+    text: str
+    evidence: tuple[Evidence, ...] = ()
+    citations: tuple[Citation, ...] = ()
+    mode: Literal["extractive", "generated"] = "generated"
+    usage: Usage = Usage()
+    abstained: bool = False
+    reason: str = ""
+    dropped_citations: int = 0
+    trace: Trace = Trace()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prompt:
+    """What a generator is given, in parts, so that an unchanged part keeps its cached keys and values.
+
+    `evidence` is in the order of its numbers, which count from 1. `history` holds earlier (question, answer) turns.
+    """
+
+    question: str
+    evidence: tuple[Evidence, ...] = ()
+    history: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A piece of generated text. `logprob` and `entropy` (nats) are ``None`` where the engine does not give them."""
+
+    text: str
+    logprob: float | None = None
+    entropy: float | None = None
