@@ -1,0 +1,142 @@
+"""The options of every retriever and every fuser that ships."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import Field
+
+from rag.config.spec import Spec
+
+if TYPE_CHECKING:
+    from rag.resources import Resources
+    from rag.retrieve.base import Fuser, Retriever
+
+Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+
+
+class RetrieverSpec(Spec):
+    """Options of a first-stage retriever."""
+
+    use: str
+    """The component's name."""
+
+    def build(self, resources: Resources) -> Retriever:
+        """Make the component; every subclass does."""
+        raise NotImplementedError(type(self).__name__)
+
+
+class DenseRetrieverSpec(RetrieverSpec):
+    """The chunks whose vectors are nearest to the question's."""
+
+    use: Literal["dense"] = "dense"
+    k: int = Field(100, ge=1, le=10_000)
+    """How many chunks to retrieve."""
+
+    def build(self, resources: Resources) -> Retriever:
+        from rag.retrieve.dense import DenseRetriever
+
+        return DenseRetriever(resources, k=self.k)
+
+
+class SparseRetrieverSpec(RetrieverSpec):
+    """The chunks that share the question's words, weighted by how rare these are (BM25)."""
+
+    use: Literal["sparse"] = "sparse"
+    k: int = Field(100, ge=1, le=10_000)
+    """How many chunks to retrieve."""
+
+    def build(self, resources: Resources) -> Retriever:
+        from rag.retrieve.sparse import SparseRetriever
+
+        return SparseRetriever(resources, k=self.k)
+
+
+BUILT_IN_RETRIEVERS: tuple[type[RetrieverSpec], ...] = (DenseRetrieverSpec, SparseRetrieverSpec)
+
+
+class FuserSpec(Spec):
+    """Options of what makes one ranking of the retrievers' rankings."""
+
+    use: str
+    """The component's name."""
+    keep: int = Field(20, ge=1, le=10_000)
+    """How many chunks to keep."""
+
+    def build(self, resources: Resources) -> Fuser:
+        """Make the component; every subclass does."""
+        raise NotImplementedError(type(self).__name__)
+
+
+class ZScoreSpec(FuserSpec):
+    """Sum of standardised scores. Over the collection, a retriever that tells nothing apart adds nothing."""
+
+    use: Literal["zscore"] = "zscore"
+    over: Literal["collection", "list"] = "collection"
+    """What a score is standardised over: all chunks of the index, or the chunks that were retrieved."""
+    weights: tuple[Weight, ...] | None = None
+    """One weight for each retriever, in their order; all 1 when absent."""
+
+    def build(self, resources: Resources) -> Fuser:
+        if self.over == "collection":
+            from rag.retrieve.zscore import CollectionZScoreFuser
+
+            return CollectionZScoreFuser(keep=self.keep, weights=self.weights)
+        from rag.retrieve.zscore import ListZScoreFuser
+
+        return ListZScoreFuser(keep=self.keep, weights=self.weights)
+
+
+class RrfSpec(FuserSpec):
+    """Reciprocal rank fusion: the sum of 1 / (constant + rank). Looks at ranks alone."""
+
+    use: Literal["rrf"] = "rrf"
+    constant: int = Field(60, ge=1)
+    """Flattens the difference between the first and the tenth."""
+    weights: tuple[Weight, ...] | None = None
+    """One weight for each retriever, in their order; all 1 when absent."""
+
+    def build(self, resources: Resources) -> Fuser:
+        from rag.retrieve.rrf import RrfFuser
+
+        return RrfFuser(keep=self.keep, constant=self.constant, weights=self.weights)
+
+
+class WeightedSpec(FuserSpec):
+    """Sum of scores scaled to 0..1 by the smallest and largest of each list."""
+
+    use: Literal["weighted"] = "weighted"
+    weights: tuple[Weight, ...] | None = None
+    """One weight for each retriever, in their order; all 1 when absent."""
+
+    def build(self, resources: Resources) -> Fuser:
+        from rag.retrieve.weighted import WeightedFuser
+
+        return WeightedFuser(keep=self.keep, weights=self.weights)
+
+
+class DbsfSpec(FuserSpec):
+    """Distribution-based score fusion: each list scaled by its mean and three standard deviations."""
+
+    use: Literal["dbsf"] = "dbsf"
+    weights: tuple[Weight, ...] | None = None
+    """One weight for each retriever, in their order; all 1 when absent."""
+
+    def build(self, resources: Resources) -> Fuser:
+        from rag.retrieve.dbsf import DbsfFuser
+
+        return DbsfFuser(keep=self.keep, weights=self.weights)
+
+
+class SingleSpec(FuserSpec):
+    """The ranking of a single retriever, as it is. Refuses more than one."""
+
+    use: Literal["single"] = "single"
+
+    def build(self, resources: Resources) -> Fuser:
+        from rag.retrieve.single import SingleFuser
+
+        return SingleFuser(keep=self.keep)
+
+
+BUILT_IN_FUSERS: tuple[type[FuserSpec], ...] = (ZScoreSpec, RrfSpec, WeightedSpec, DbsfSpec, SingleSpec)
