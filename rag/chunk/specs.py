@@ -1,0 +1,130 @@
+"""Options of the chunk stage."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from pydantic import Field, model_validator
+
+from rag.config.spec import Spec
+
+if TYPE_CHECKING:
+    from rag.chunk.base import Chunker
+    from rag.resources import Resources
+
+Unit: TypeAlias = Literal["tokens", "characters", "words"]
+
+
+class ChunkerSpec(Spec):
+    """The base of every chunker's options.
+
+    Whatever a chunker is asked for, none of its chunks is longer than the encoder's window: a larger one is split.
+    """
+
+    use: str
+
+    def build(self, resources: Resources) -> Chunker:
+        """Make the chunker. Every subclass overrides this."""
+        raise NotImplementedError(f"{type(self).__name__} does not say how it is built")
+
+
+class SizedSpec(ChunkerSpec):
+    """The size of a chunk, in exactly one unit."""
+
+    tokens: int | None = Field(200, ge=1)
+    """Largest chunk in the encoder's own tokens."""
+    characters: int | None = Field(None, ge=1)
+    """Largest chunk in characters (code points), instead of tokens."""
+    words: int | None = Field(None, ge=1)
+    """Largest chunk in words (runs without white space), instead of tokens."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _another_unit_replaces_tokens(cls, data: object) -> object:
+        if not isinstance(data, Mapping) or "tokens" in data:
+            return data
+        other_unit = data.get("characters") is not None or data.get("words") is not None
+        return {**data, "tokens": None} if other_unit else data
+
+    @model_validator(mode="after")
+    def _one_unit(self) -> SizedSpec:
+        if sum(size is not None for size in (self.tokens, self.characters, self.words)) != 1:
+            raise ValueError("give exactly one of tokens, characters and words")
+        return self
+
+    @property
+    def unit(self) -> Unit:
+        return "characters" if self.characters is not None else "words" if self.words is not None else "tokens"
+
+    @property
+    def size(self) -> int:
+        """The largest chunk, in `unit`."""
+        size = self.characters or self.words or self.tokens
+        assert size is not None  # by _one_unit
+        return size
+
+
+class OverlapSpec(SizedSpec):
+    """A size, and how much of a chunk the next one repeats."""
+
+    overlap: int = Field(0, ge=0)
+    """How much of a chunk the next one repeats, in the unit of the size."""
+
+    @model_validator(mode="after")
+    def _overlap_fits(self) -> OverlapSpec:
+        if self.overlap >= self.size:
+            raise ValueError(f"overlap must be less than the size, {self.size}, got {self.overlap}")
+        return self
+
+
+class FixedSpec(OverlapSpec):
+    """Windows of a fixed size, cut wherever the size says."""
+
+    use: Literal["fixed"] = "fixed"
+
+    def build(self, resources: Resources) -> Chunker:
+        from rag.chunk.fixed import FixedChunker
+
+        return FixedChunker(resources.embedder.tokenizer, unit=self.unit, size=self.size, overlap=self.overlap)
+
+
+class RecursiveSpec(OverlapSpec):
+    """As much text as fits, cut at the coarsest border there is: paragraph, line, sentence, word."""
+
+    use: Literal["recursive"] = "recursive"
+
+    def build(self, resources: Resources) -> Chunker:
+        from rag.chunk.recursive import RecursiveChunker
+
+        return RecursiveChunker(resources.embedder.tokenizer, unit=self.unit, size=self.size, overlap=self.overlap)
+
+
+class HeadingsSpec(SizedSpec):
+    """Whole sections under their headings; long ones are cut like `recursive`, tables and code kept whole if they fit.
+
+    Documents without headings are cut like `recursive`.
+    """
+
+    use: Literal["headings"] = "headings"
+    merge: bool = True
+    """Put short neighbouring sections under the same heading together, up to the size."""
+
+    def build(self, resources: Resources) -> Chunker:
+        from rag.chunk.headings import HeadingsChunker
+
+        return HeadingsChunker(resources.embedder.tokenizer, unit=self.unit, size=self.size, merge=self.merge)
+
+
+class WholeSpec(ChunkerSpec):
+    """One chunk a document where it fits the encoder's window; otherwise cut like `recursive`."""
+
+    use: Literal["whole"] = "whole"
+
+    def build(self, resources: Resources) -> Chunker:
+        from rag.chunk.whole import WholeChunker
+
+        return WholeChunker(resources.embedder.tokenizer)
+
+
+BUILT_IN: tuple[type[ChunkerSpec], ...] = (RecursiveSpec, HeadingsSpec, FixedSpec, WholeSpec)

@@ -1,0 +1,108 @@
+"""Options of the embed stage."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field
+
+from rag.config.spec import Spec
+
+if TYPE_CHECKING:
+    from rag.embed.base import Embedder
+
+
+class EmbedderSpec(Spec):
+    """The base of every embedder's options.
+
+    An embedder is itself a resource and sits below the others, so `build` takes nothing. It only makes the object;
+    weights are read at the first call that needs them.
+    """
+
+    use: str
+
+    def build(self) -> Embedder:
+        """Make the embedder. Every subclass overrides this."""
+        raise NotImplementedError(f"{type(self).__name__} does not say how it is built")
+
+
+class OnnxSpec(EmbedderSpec):
+    """A BERT-type sentence encoder run by onnxruntime on the CPU, without torch."""
+
+    use: Literal["onnx"] = "onnx"
+    model: str = "minilm"
+    """`minilm`, a folder in the sentence-transformers layout, or a name on the Hugging Face hub."""
+    precision: Literal["fp32", "int8"] = "fp32"
+    """`int8` is faster and a quarter of the size; its vectors differ slightly, so it makes another index."""
+    threads: int | None = Field(None, ge=1)
+    """Threads for one batch; empty for one a physical core."""
+    batch_tokens: int = Field(4096, ge=512)
+    """Tokens in one batch, padding included: bounds the memory, whatever the lengths."""
+    query_prompt: str | None = None
+    """Text put before every query; empty for what the model's own configuration says."""
+    document_prompt: str | None = None
+    """Text put before every document; empty for what the model's own configuration says."""
+    allow_download: bool = False
+    """Fetch missing weights from the Hugging Face hub, once."""
+
+    def build(self) -> Embedder:
+        from rag.embed.onnx import OnnxEmbedder
+
+        return OnnxEmbedder(
+            self.model,
+            precision=self.precision,
+            threads=self.threads,
+            batch_tokens=self.batch_tokens,
+            query_prompt=self.query_prompt,
+            document_prompt=self.document_prompt,
+            allow_download=self.allow_download,
+        )
+
+
+class SentenceTransformersSpec(EmbedderSpec):
+    """Any sentence-transformers model, run by torch; needs the extra `hf`."""
+
+    use: Literal["sentence-transformers"] = "sentence-transformers"
+    model: str
+    """A name on the Hugging Face hub, or a folder."""
+    revision: str | None = None
+    """A commit or tag of the hub's repository; empty for its newest."""
+    device: str | None = None
+    """`cpu`, `cuda`, `cuda:1`, `mps`; empty for the best there is."""
+    batch_size: int = Field(32, ge=1)
+    """Texts in one batch."""
+    query_prompt: str | None = None
+    """Text put before every query; empty for what the model's own configuration says."""
+    document_prompt: str | None = None
+    """Text put before every document; empty for what the model's own configuration says."""
+    allow_download: bool = False
+    """Fetch missing weights from the Hugging Face hub."""
+
+    def build(self) -> Embedder:
+        from rag.embed.sentence_transformers import SentenceTransformersEmbedder
+
+        return SentenceTransformersEmbedder(
+            self.model,
+            revision=self.revision,
+            device=self.device,
+            batch_size=self.batch_size,
+            query_prompt=self.query_prompt,
+            document_prompt=self.document_prompt,
+            allow_download=self.allow_download,
+        )
+
+
+class HashSpec(EmbedderSpec):
+    """Hashed bags of words: shared words make near vectors. For tests and for machines without any weights."""
+
+    use: Literal["hash"] = "hash"
+    dimension: int = Field(64, ge=8, le=65536)
+    """Length of the vectors."""
+
+    def build(self) -> Embedder:
+        from rag.embed.hash import HashEmbedder
+
+        return HashEmbedder(dimension=self.dimension)
+
+
+BUILT_IN: tuple[type[EmbedderSpec], ...] = (OnnxSpec, SentenceTransformersSpec, HashSpec)
