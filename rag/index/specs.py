@@ -1,0 +1,176 @@
+"""Options of the index: where it lies, how vectors are searched, how terms are weighted."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field
+
+from rag.config.spec import Spec
+
+if TYPE_CHECKING:
+    from rag.index.base import DenseIndex, SparseIndex
+    from rag.index.postings import Postings
+    from rag.index.segments import SegmentedVectors
+    from rag.text.analyze import Analyzer
+
+
+class DenseIndexSpec(Spec):
+    """How the nearest vectors are found. `build` is abstract."""
+
+    use: str
+
+    def build(self, vectors: SegmentedVectors) -> DenseIndex:
+        """Open the index over one generation's vectors; files it derives from them lie in `vectors.folder`."""
+        raise NotImplementedError(f"{type(self).__name__} does not say how to build its index")
+
+
+class SparseIndexSpec(Spec):
+    """How terms are made and weighted. `analyzer` and `build` are abstract."""
+
+    use: str
+
+    def analyzer(self) -> Analyzer:
+        """What makes the terms, of chunks when they are written and of queries; its name is kept in the manifest."""
+        raise NotImplementedError(f"{type(self).__name__} does not say how to make terms")
+
+    def build(self, postings: Postings) -> SparseIndex:
+        """Open the index over one generation's postings."""
+        raise NotImplementedError(f"{type(self).__name__} does not say how to build its index")
+
+
+class ExactSpec(DenseIndexSpec):
+    """Compare the query with every vector: exact, nothing to build or to tune; right up to a few 100,000 chunks."""
+
+    use: Literal["exact"] = "exact"
+
+    def build(self, vectors: SegmentedVectors) -> DenseIndex:
+        from rag.index.exact import ExactIndex
+
+        return ExactIndex(vectors)
+
+
+class HnswSpec(DenseIndexSpec):
+    """A graph of near neighbours (FAISS HNSW), for many vectors and low latency; candidates are scored exactly.
+
+    Malkov and Yashunin, arXiv 1603.09320.
+    """
+
+    use: Literal["hnsw"] = "hnsw"
+    m: int = Field(32, ge=4, le=128)
+    """Neighbours each vector keeps; more is better recall and more memory."""
+    ef_construction: int = Field(200, ge=8, le=4096)
+    """Candidates looked at when a vector is put in; more is a better graph and a slower build."""
+    ef_search: int = Field(128, ge=1, le=16384)
+    """Candidates kept while searching; more is better recall and slower."""
+
+    def build(self, vectors: SegmentedVectors) -> DenseIndex:
+        from rag.index.ann import HnswIndex
+
+        return HnswIndex(vectors, m=self.m, ef_construction=self.ef_construction, ef_search=self.ef_search)
+
+
+class IvfPqSpec(DenseIndexSpec):
+    """Inverted lists of compressed vectors (FAISS IVF-PQ), for millions of chunks; candidates are scored exactly.
+
+    Jégou, Douze and Schmid, PAMI 2011. Below `least_vectors` vectors there is nothing to train on: exact search.
+    """
+
+    use: Literal["ivfpq"] = "ivfpq"
+    lists: int | None = Field(None, ge=1)
+    """Inverted lists; unset: four times the square root of the number of vectors, as far as training data allows."""
+    probes: int | None = Field(None, ge=1)
+    """Lists looked into for a query; unset: an eighth of `lists`."""
+    subquantizers: int | None = Field(None, ge=1)
+    """Bytes a vector is compressed to, a divisor of the dimension; unset: a quarter of the dimension."""
+    rescore: int = Field(10, ge=1)
+    """Candidates scored exactly, for each one asked for."""
+    least_vectors: int = Field(9984, ge=1)
+    """Vectors from which compression begins: 39 for each of the 256 centroids of a subquantizer."""
+
+    def build(self, vectors: SegmentedVectors) -> DenseIndex:
+        from rag.index.ann import IvfPqIndex
+
+        return IvfPqIndex(
+            vectors,
+            lists=self.lists,
+            probes=self.probes,
+            subquantizers=self.subquantizers,
+            rescore=self.rescore,
+            least_vectors=self.least_vectors,
+        )
+
+
+class ChromaSpec(DenseIndexSpec):
+    """Search in a Chroma collection, beside the index or on a server; the vectors stay in the index as well.
+
+    Needs the extra `chroma`.
+    """
+
+    use: Literal["chroma"] = "chroma"
+    url: str | None = Field(None, pattern=r"^https?://[^/\s]+/?$")
+    """A Chroma server, as ``http://localhost:8000``; unset: a database in the index folder."""
+    collection: str = Field("ragloom", pattern=r"^[a-zA-Z0-9][a-zA-Z0-9._-]{1,126}[a-zA-Z0-9]$")
+    """The collection's name; on a server, one for each index."""
+    ef_construction: int = Field(200, ge=8, le=4096)
+    """Candidates looked at when a vector is put in."""
+    ef_search: int = Field(128, ge=1, le=16384)
+    """Candidates kept while searching."""
+
+    def build(self, vectors: SegmentedVectors) -> DenseIndex:
+        from rag.index.chroma import ChromaIndex
+
+        return ChromaIndex(
+            vectors,
+            url=self.url,
+            collection=self.collection,
+            ef_construction=self.ef_construction,
+            ef_search=self.ef_search,
+        )
+
+
+class Bm25Spec(SparseIndexSpec):
+    """BM25 over the whole collection, weighted at query time from exact counts. Robertson and Zaragoza, 2009."""
+
+    use: Literal["bm25"] = "bm25"
+    variant: Literal["lucene", "robertson", "atire", "bm25l", "bm25+"] = "lucene"
+    """The weighting formula; `lucene` never gives a matching term no weight."""
+    k1: float = Field(1.5, ge=0)
+    """How slowly repeated terms saturate."""
+    b: float = Field(0.75, ge=0, le=1)
+    """How much long chunks are discounted; 0 not at all."""
+    delta: float = Field(0.5, ge=0)
+    """The least weight of a term that occurs, in `bm25l` and `bm25+` only."""
+    language: str = "auto"
+    """What stems words in Latin script, as ``german``; ``auto`` is English. Other scripts have their own rules."""
+    stem: bool = True
+    """Whether inflected words share a term."""
+    stopwords: bool = True
+    """Whether English function words are left out."""
+
+    def analyzer(self) -> Analyzer:
+        from rag.text.analyze import Analyzer
+
+        return Analyzer(language=self.language, stem=self.stem, stopwords=self.stopwords)
+
+    def build(self, postings: Postings) -> SparseIndex:
+        from rag.index.bm25 import Bm25Index
+
+        return Bm25Index(
+            postings, self.analyzer(), variant=self.variant, k1=self.k1, b=self.b, delta=self.delta
+        )
+
+
+BUILT_IN_DENSE: tuple[type[DenseIndexSpec], ...] = (ExactSpec, HnswSpec, IvfPqSpec, ChromaSpec)
+BUILT_IN_SPARSE: tuple[type[SparseIndexSpec], ...] = (Bm25Spec,)
+
+
+class IndexSpec(Spec):
+    """The index directory and what is searched in it."""
+
+    path: str = Field(".ragloom/index", min_length=1)
+    """The folder of the index; a relative path counts from the working directory."""
+    dense: DenseIndexSpec | None = Field(default_factory=ExactSpec)
+    """How vectors are searched; null: none are kept, and no embedder is loaded."""
+    sparse: SparseIndexSpec | None = Field(default_factory=Bm25Spec)
+    """How terms are searched; null: none are kept."""
