@@ -364,7 +364,7 @@ class Answer:
     abstained: bool = False
     reason: str = ""
     dropped_citations: int = 0
-    trace: Trace = Trace()
+    trace: Trace = field(default=Trace(), compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

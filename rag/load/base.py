@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from rag.types import Document, Layout, Meta
 
@@ -48,3 +48,10 @@ class Parser(Protocol):
     """Reads one format. Raises `ValueError` with a clear sentence when the bytes cannot be read."""
 
     def parse(self, data: bytes, name: str) -> Parsed: ...
+
+
+@runtime_checkable
+class Countable(Protocol):
+    """A connector that can say how many sources it will list without reading them, for progress bars."""
+
+    def count(self) -> int: ...

@@ -1,0 +1,91 @@
+"""The pipeline for ``async`` code: the same generator, driven from one thread of its own.
+
+Each event is pulled when it is asked for, which gives back-pressure for nothing. One thread, so that a cancelled
+consumer's close waits behind the step that runs, and the generator's ``finally`` runs too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from rag.events import Event
+    from rag.pipeline.ingest import IngestProgress, IngestReport
+    from rag.pipeline.pipeline import Pipeline, SearchResult, Turn
+    from rag.types import Answer, Condition
+
+Result = TypeVar("Result")
+
+
+class AsyncPipeline:
+    """`Pipeline.aio`: the methods of a pipeline as coroutines, with the same arguments."""
+
+    def __init__(self, pipeline: Pipeline) -> None:
+        self.pipeline = pipeline
+
+    async def ask(
+        self,
+        question: str,
+        *,
+        filter: Condition | None = None,
+        principals: frozenset[str] | None = None,
+        history: Sequence[Turn] = (),
+    ) -> Answer:
+        return await _in_thread(
+            partial(self.pipeline.ask, question, filter=filter, principals=principals, history=history)
+        )
+
+    async def ask_many(
+        self, questions: Sequence[str], *, filter: Condition | None = None, principals: frozenset[str] | None = None
+    ) -> list[Answer]:
+        return await _in_thread(partial(self.pipeline.ask_many, questions, filter=filter, principals=principals))
+
+    async def search(
+        self, question: str, *, filter: Condition | None = None, principals: frozenset[str] | None = None
+    ) -> SearchResult:
+        return await _in_thread(partial(self.pipeline.search, question, filter=filter, principals=principals))
+
+    async def ingest(
+        self,
+        *,
+        prune: bool = False,
+        strict: bool = False,
+        force: bool = False,
+        progress: Callable[[IngestProgress], None] | None = None,
+    ) -> IngestReport:
+        return await _in_thread(
+            partial(self.pipeline.ingest, prune=prune, strict=strict, force=force, progress=progress)
+        )
+
+    async def stream(
+        self,
+        questions: Sequence[str],
+        *,
+        filter: Condition | None = None,
+        principals: frozenset[str] | None = None,
+        history: Sequence[Turn] = (),
+    ) -> AsyncIterator[Event]:
+        """The events of `Pipeline.stream`, pulled one at a time."""
+        events = self.pipeline.stream(questions, filter=filter, principals=principals, history=history)
+        loop = asyncio.get_running_loop()
+        thread = ThreadPoolExecutor(1, thread_name_prefix="rag-stream")
+        try:
+            while (event := await loop.run_in_executor(thread, next, events, None)) is not None:
+                yield event
+        finally:
+            thread.submit(_close, events)
+            thread.shutdown(wait=False)  # waiting here would stop the event loop for the step that runs
+
+
+def _close(events: object) -> None:
+    close = getattr(events, "close", None)
+    if close is not None:
+        close()
+
+
+async def _in_thread(call: Callable[[], Result]) -> Result:
+    return await asyncio.get_running_loop().run_in_executor(None, call)

@@ -1,0 +1,173 @@
+"""From a spec to built stages. Each part is made at first use, once, and closed with the pipeline."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from threading import RLock
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+
+from rag.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rag.chunk.base import Chunker
+    from rag.cite.base import Citer
+    from rag.compress.base import Compressor
+    from rag.embed.base import Embedder
+    from rag.enrich.base import Enricher
+    from rag.generate.base import Generator
+    from rag.index.directory import IndexDirectory
+    from rag.load.base import Connector
+    from rag.pipeline.spec import PipelineSpec
+    from rag.query.base import QueryTransform
+    from rag.rerank.base import Reranker
+    from rag.resources import Resources
+    from rag.retrieve.base import Fuser, Retriever
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Components:
+    """Objects to use instead of what the spec names: a LangChain embedder, a reranker of one's own, a fake in a test.
+
+    What is ``None`` is built from the spec.
+    """
+
+    connectors: Sequence[Connector] | None = None
+    chunker: Chunker | None = None
+    enrichers: Sequence[Enricher] | None = None
+    embedder: Embedder | None = None
+    transforms: Sequence[QueryTransform] | None = None
+    retrievers: Sequence[Retriever] | None = None
+    fuser: Fuser | None = None
+    rerankers: Sequence[Reranker] | None = None
+    compressor: Compressor | None = None
+    generator: Generator | None = None
+    citer: Citer | None = None
+
+
+class BuiltResources:
+    """The `rag.resources.Resources` of one pipeline."""
+
+    def __init__(self, spec: PipelineSpec, embedder: Embedder | None = None) -> None:
+        self.spec = spec
+        self._given = embedder
+        self._embedder: Embedder | None = embedder
+        self._index: IndexDirectory | None = None
+        self._lock = RLock()
+
+    @property
+    def embedder(self) -> Embedder:
+        with self._lock:
+            if self._embedder is None:
+                self._embedder = self.spec.ingest.embed.build(self)
+            return self._embedder
+
+    @property
+    def index(self) -> IndexDirectory:
+        from rag.index.directory import IndexDirectory
+
+        with self._lock:
+            if self._index is None:
+                self._index = IndexDirectory(self.spec.ingest.index)
+            return self._index
+
+    def prompt(self, name: str) -> str:
+        from rag.library import read
+
+        return read("prompts", name)
+
+    def close(self) -> None:
+        with self._lock:
+            if self._index is not None:
+                self._index.close()
+            if self._embedder is not None and self._embedder is not self._given:
+                self._embedder.close()
+            self._index, self._embedder = None, self._given
+
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+
+
+class Buildable(Protocol[T_co]):
+    """A spec, as this file sees it: a name and a factory."""
+
+    @property
+    def use(self) -> str: ...
+
+    def build(self, resources: Resources) -> T_co: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Stage(Generic[T]):
+    """A component and the name the trace shows it by: its `use`, or its class where an object was given."""
+
+    use: str
+    run: T
+
+
+@dataclass(frozen=True, slots=True)
+class IngestStages:
+    connectors: Sequence[Connector]
+    chunker: Chunker
+    enrichers: Sequence[Enricher]
+
+
+@dataclass(frozen=True, slots=True)
+class AskStages:
+    transforms: Sequence[Stage[QueryTransform]]
+    retrievers: Sequence[Stage[Retriever]]
+    fuser: Stage[Fuser]
+    rerankers: Sequence[Stage[Reranker]]
+    compressor: Stage[Compressor]
+    generator: Stage[Generator]
+    citer: Stage[Citer]
+
+
+class Built:
+    """A spec's stages, the two halves built apart: asking never builds a connector, ingesting never a generator."""
+
+    def __init__(self, spec: PipelineSpec, components: Components) -> None:
+        self.spec = spec
+        self.components = components
+        self.resources = BuiltResources(spec, components.embedder)
+
+    @cached_property
+    def ingest(self) -> IngestStages:
+        spec, made = self.spec.ingest, self.components
+        return IngestStages(
+            [stage.run for stage in self._stages(made.connectors, spec.load)],
+            self._stage(made.chunker, spec.chunk).run,
+            [stage.run for stage in self._stages(made.enrichers, spec.enrich)],
+        )
+
+    @cached_property
+    def ask(self) -> AskStages:
+        spec, made = self.spec.ask, self.components
+        retrievers = self._stages(made.retrievers, spec.retrieve)
+        if not retrievers:
+            raise ConfigError("ask.retrieve: expected at least one retriever, found none")
+        return AskStages(
+            self._stages(made.transforms, spec.transform),
+            retrievers,
+            self._stage(made.fuser, spec.fuse),
+            self._stages(made.rerankers, spec.rerank),
+            self._stage(made.compressor, spec.compress),
+            self._stage(made.generator, spec.generate),
+            self._stage(made.citer, spec.cite),
+        )
+
+    def _stage(self, given: T | None, spec: Buildable[T]) -> Stage[T]:
+        if given is not None:
+            return Stage(type(given).__name__, given)
+        return Stage(spec.use, spec.build(self.resources))
+
+    def _stages(self, given: Sequence[T] | None, specs: Sequence[Buildable[T]]) -> list[Stage[T]]:
+        if given is not None:
+            return [Stage(type(component).__name__, component) for component in given]
+        return [self._stage(None, spec) for spec in specs]
+
+    def close(self) -> None:
+        self.resources.close()

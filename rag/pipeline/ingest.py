@@ -1,0 +1,399 @@
+"""Ingest: sources in, one committed generation after another out.
+
+Streaming from end to end, so that memory does not grow with the corpus: sources are listed lazily, parsed a few ahead,
+chunked and enriched one document at a time, embedded in batches over many documents, and committed every few thousand
+chunks. What was committed stays when the run is killed; the next run skips it and goes on.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from hashlib import blake2b
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+from rag.errors import ModelError, SourceError
+from rag.load.base import Countable
+from rag.types import Chunk, Document
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from rag.embed.base import Embedder, Vectors
+    from rag.index.directory import IndexDirectory
+    from rag.index.writer import Writer
+    from rag.load.base import Source
+    from rag.pipeline.build import Built
+
+EMBED_CHUNKS = 512  # embedded together: enough that batches sorted by length hardly pad
+COMMIT_CHUNKS = 4096  # 6 MiB of 384-dimensional vectors, a few minutes of work on a laptop at most
+FORMAT = 1  # raised when the code cuts or enriches differently for the same options
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A source that could not be read, and why."""
+
+    source: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IngestReport:
+    """What a run did. Counts are documents unless they say otherwise.
+
+    `embedded` and `cached` count chunks whose vector was computed or found in the embedding cache. `truncated` counts
+    chunks that lost text to the encoder's window: a chunk that does not fit is refused or its context is shortened
+    (`shortened`), so it stays 0.
+    """
+
+    added: int = 0
+    updated: int = 0
+    unchanged: int = 0
+    removed: int = 0
+    failed: tuple[Failure, ...] = ()
+    chunks: int = 0
+    characters: int = 0
+    embedded: int = 0
+    cached: int = 0
+    shortened: int = 0
+    truncated: int = 0
+    seconds: float = 0.0
+    generation: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IngestProgress:
+    """How far a run is. `total` is ``None`` where a connector cannot count without reading."""
+
+    done: int
+    total: int | None
+    failed: int
+    chunks: int
+    source: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IngestPlan:
+    """What a run would do, by document id. `changed` holds also those that must be read to know."""
+
+    added: tuple[str, ...] = ()
+    changed: tuple[str, ...] = ()
+    unchanged: int = 0
+    vanished: tuple[str, ...] = ()
+    failed: tuple[Failure, ...] = ()
+
+
+@dataclass(slots=True)
+class Tally:
+    """The report while it grows."""
+
+    started: float = field(default_factory=perf_counter)
+    total: int | None = None
+    added: int = 0
+    updated: int = 0
+    unchanged: int = 0
+    removed: int = 0
+    failed: list[Failure] = field(default_factory=list)
+    chunks: int = 0
+    characters: int = 0
+    embedded: int = 0
+    cached: int = 0
+    shortened: int = 0
+    listed_all: bool = True
+
+    @property
+    def done(self) -> int:
+        return self.added + self.updated + self.unchanged + len(self.failed)
+
+    def report(self, generation: int) -> IngestReport:
+        return IngestReport(
+            added=self.added,
+            updated=self.updated,
+            unchanged=self.unchanged,
+            removed=self.removed,
+            failed=tuple(self.failed),
+            chunks=self.chunks,
+            characters=self.characters,
+            embedded=self.embedded,
+            cached=self.cached,
+            shortened=self.shortened,
+            seconds=perf_counter() - self.started,
+            generation=generation,
+        )
+
+
+def ingest(
+    built: Built,
+    *,
+    prune: bool = False,
+    strict: bool = False,
+    force: bool = False,
+    progress: Callable[[IngestProgress], None] | None = None,
+) -> IngestReport:
+    """Bring the index up to date with what the connectors find.
+
+    Args:
+        prune: remove documents that no connector names any more; left out when a connector could not list all.
+        strict: stop at the first source that cannot be read, and keep what was committed before.
+        force: read and index every source again, changed or not.
+        progress: called after each source.
+
+    Raises:
+        SourceError: with `strict`.
+        IndexLockedError: another process writes.
+        IndexMismatchError: the index holds vectors of another model.
+    """
+    tally = Tally()
+    if progress is not None:
+        tally.total = _count(built)
+    resources = built.resources
+    dense = built.spec.ingest.index.dense is not None
+    embedder = resources.embedder if dense else None
+    with resources.index.writer(embedder.identity if embedder else None) as writer:
+        run = Run(built, writer, embedder, tally, strict=strict, force=force)
+        for source_id in run.documents():
+            if progress is not None:
+                done, failed = tally.done, len(tally.failed)
+                chunks = tally.chunks + sum(len(document.chunks) for document in run.pending)
+                progress(IngestProgress(done=done, total=tally.total, failed=failed, chunks=chunks, source=source_id))
+        run.flush()
+        if prune and tally.listed_all:
+            for document_id in writer.document_ids():
+                if document_id not in run.seen:
+                    writer.remove(document_id)
+                    tally.removed += 1
+        generation = writer.commit()
+        writer.compact()
+    return tally.report(generation)
+
+
+def plan(built: Built, *, force: bool = False) -> IngestPlan:
+    """Compare the connectors' lists with the index, by stamp and options alone."""
+    added, changed, vanished, failed = [], [], [], list[Failure]()
+    unchanged, seen = 0, set[str]()
+    index: IndexDirectory = built.resources.index
+    known = index.reader().known() if index.exists() else {}
+    options = _options(built)
+    for source in _sources(built, failed):
+        if source.id in seen:
+            continue
+        seen.add(source.id)
+        before = known.get(source.id)
+        if before is None:
+            added.append(source.id)
+        elif (
+            not force
+            and source.stamp
+            and (before.stamp, before.fingerprint)
+            == (
+                source.stamp,
+                _fingerprint(options, source),
+            )
+        ):
+            unchanged += 1
+        else:
+            changed.append(source.id)
+    vanished = [document_id for document_id in known if document_id not in seen]
+    return IngestPlan(
+        added=tuple(added),
+        changed=tuple(changed),
+        unchanged=unchanged,
+        vanished=tuple(vanished),
+        failed=tuple(failed),
+    )
+
+
+@dataclass(slots=True)
+class Pending:
+    """A document that is cut but not yet embedded."""
+
+    document: Document
+    chunks: Sequence[Chunk]
+    source: Source
+    fingerprint: str
+    known: bool
+
+
+class Run:
+    """One ingest: what is pending, and what was seen."""
+
+    def __init__(
+        self, built: Built, writer: Writer, embedder: Embedder | None, tally: Tally, *, strict: bool, force: bool
+    ) -> None:
+        self.built = built
+        self.writer = writer
+        self.embedder = embedder
+        self.tally = tally
+        self.strict = strict
+        self.force = force
+        self.seen: set[str] = set()
+        self.pending: list[Pending] = []
+        self.uncommitted = 0
+        self.options = _options(built)
+
+    def documents(self) -> Iterator[str]:
+        """Read, cut and enrich every source that changed; yields each source's id when it is dealt with."""
+        from rag.load.worker import ParserPool
+
+        stages = self.built.ingest
+        with ParserPool(self.built.spec.ingest.parse) as parsers:
+            for source, document in parsers.parse_all(self._changed()):
+                try:
+                    if isinstance(document, SourceError):
+                        raise document
+                    self._take(source, document, stages.chunker.chunk(document))
+                except (SourceError, ModelError) as error:
+                    if self.strict:
+                        raise
+                    self.tally.failed.append(Failure(source.uri, error.message))
+                yield source.id
+                if sum(len(pending.chunks) for pending in self.pending) >= EMBED_CHUNKS:
+                    self.flush()
+
+    def _changed(self) -> Iterator[Source]:
+        """The sources that have to be read."""
+        failed: list[Failure] = []
+        for source in _sources(self.built, failed):
+            if source.id in self.seen:
+                self.tally.failed.append(Failure(source.uri, f"another source has the same id {source.id!r}"))
+                continue
+            self.seen.add(source.id)
+            known = self.writer.known(source.id)
+            if (
+                known is not None
+                and not self.force
+                and source.stamp
+                and known.stamp == source.stamp
+                and known.fingerprint == _fingerprint(self.options, source)
+            ):
+                self.tally.unchanged += 1
+                continue
+            yield source
+        self.tally.failed += failed
+        self.tally.listed_all = not failed
+        if failed and self.strict:
+            raise SourceError(failed[0].reason, source=failed[0].source)
+
+    def _take(self, source: Source, document: Document, chunks: Sequence[Chunk]) -> None:
+        known = self.writer.known(source.id)
+        fingerprint = _fingerprint(self.options, source)
+        same = known is not None and (known.content_hash, known.fingerprint) == (document.content_hash, fingerprint)
+        if same and not self.force:
+            self.writer.touch(document.id, stamp=source.stamp)
+            self.tally.unchanged += 1
+            return
+        if not chunks:
+            raise SourceError("there is no text in it", source=source.uri)
+        for enricher in self.built.ingest.enrichers:
+            chunks = enricher.enrich(chunks, document)
+        if self.embedder is not None:
+            chunks = self._fitted(chunks, self.embedder, source)
+        self.pending.append(Pending(document, chunks, source, fingerprint, known is not None))
+
+    def _fitted(self, chunks: Sequence[Chunk], embedder: Embedder, source: Source) -> list[Chunk]:
+        """Shorten contexts from the left until context and text fit the encoder's window; refuse texts that do not."""
+        window = embedder.tokenizer.max_tokens
+        fitted = []
+        for chunk, tokens in zip(chunks, embedder.tokenizer.count([c.indexed_text for c in chunks]), strict=True):
+            if tokens <= window:
+                fitted.append(chunk)
+                continue
+            text_tokens = embedder.tokenizer.count([chunk.text])[0]
+            if text_tokens > window:
+                raise SourceError(
+                    f"the chunk at [{chunk.span.start}, {chunk.span.end}) has {text_tokens} tokens, "
+                    f"the encoder's window is {window}",
+                    source=source.uri,
+                    hint="choose smaller chunks: ingest.chunk",
+                )
+            ranges = embedder.tokenizer.offsets(chunk.context)
+            room = window - text_tokens
+            context = chunk.context[ranges[-room][0] :] if 0 < room <= len(ranges) else ""
+            while context and embedder.tokenizer.count([f"{context}\n{chunk.text}"])[0] > window:
+                context = context[len(context) // 8 + 1 :]
+            fitted.append(replace(chunk, context=context))
+            self.tally.shortened += 1
+        return fitted
+
+    def flush(self) -> None:
+        """Embed what is pending, hand it to the writer, commit when enough has come together."""
+        vectors = self._vectors([chunk for pending in self.pending for chunk in pending.chunks])
+        at = 0
+        for pending in self.pending:
+            mine = None if vectors is None else vectors[at : at + len(pending.chunks)]
+            at += len(pending.chunks)
+            self.writer.add(
+                pending.document,
+                pending.chunks,
+                mine,
+                stamp=pending.source.stamp,
+                fingerprint=pending.fingerprint,
+            )
+            self.tally.updated += pending.known
+            self.tally.added += not pending.known
+            self.tally.chunks += len(pending.chunks)
+            self.tally.characters += len(pending.document.text)
+        self.pending = []
+        self.uncommitted += at
+        if self.uncommitted >= COMMIT_CHUNKS:
+            self.writer.commit()
+            self.uncommitted = 0
+
+    def _vectors(self, chunks: Sequence[Chunk]) -> Vectors | None:
+        if self.embedder is None:
+            return None
+        import numpy as np
+
+        identity = json.dumps(self.embedder.identity.as_dict(), sort_keys=True)
+        texts = [chunk.indexed_text for chunk in chunks]
+        keys = [blake2b(f"{identity}\0{text}".encode(), digest_size=16).hexdigest() for text in texts]
+        found: dict[str, NDArray[np.float32]] = {
+            key: vector
+            for key, vector in zip(keys, self.writer.cached_vectors(keys), strict=True)
+            if vector is not None
+        }
+        missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in found}
+        if missing:
+            made = self.embedder.embed_documents(list(missing.values()))
+            self.writer.cache_vectors(list(missing), made)
+            found.update(zip(missing, made, strict=True))
+        self.tally.embedded += len(missing)
+        self.tally.cached += len(texts) - len(missing)
+        if not texts:
+            return np.empty((0, self.embedder.identity.dimension), np.float32)
+        return np.stack([found[key] for key in keys])
+
+
+def _sources(built: Built, failed: list[Failure]) -> Iterator[Source]:
+    """Every connector's sources; a connector that cannot list is a failure, and the others go on."""
+    for connector in built.ingest.connectors:
+        try:
+            yield from connector.load()
+        except SourceError as error:
+            failed.append(Failure(error.source, error.message))
+
+
+def _count(built: Built) -> int | None:
+    total = 0
+    for connector in built.ingest.connectors:
+        if not isinstance(connector, Countable):
+            return None
+        total += connector.count()
+    return total
+
+
+def _options(built: Built) -> str:
+    """What, besides a source itself, decides how it is indexed."""
+    spec, components = built.spec.ingest, built.components
+    parts = [spec.chunk.model_dump(mode="json"), [part.model_dump(mode="json") for part in spec.enrich], FORMAT]
+    given = [type(part).__qualname__ for part in (components.chunker, *(components.enrichers or ())) if part]
+    return json.dumps([parts, given], sort_keys=True)
+
+
+def _fingerprint(options: str, source: Source) -> str:
+    parts = json.dumps([options, dict(source.meta), source.access], sort_keys=True)
+    return blake2b(parts.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
