@@ -296,11 +296,16 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Citation:
-    """The range ``[start, end)`` of the answer's text that the numbered evidence supports (numbers from 1)."""
+    """The range ``[start, end)`` of the answer's text that the numbered evidence supports (numbers from 1).
+
+    `spans` says, for each number, where in the source: the sentence itself where the answer quotes it word for word,
+    else the whole of that evidence.
+    """
 
     start: int
     end: int
     evidence: tuple[int, ...]
+    spans: tuple[Span, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,74 @@
-"""The `rag` command."""
+"""The `rag` command. Importing it loads typer and the standard library; commands import what they use."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from rag.cli.ask import ask
+from rag.cli.chat import chat
+from rag.cli.components import components
+from rag.cli.doctor import doctor
+from rag.cli.graph import graph
+from rag.cli.ingest import ingest
+from rag.cli.init import init
+from rag.cli.inspect import inspect
+from rag.cli.rebuild import rebuild
+from rag.cli.schema import schema
+from rag.cli.search import search
+from rag.cli.show import show
+from rag.cli.validate import validate
+
+EXIT_CODES = """
+Exit codes: 0 done; 1 it failed; 2 the command line is wrong; 3 the sources do not answer the question (ask);
+4 some sources could not be read (ingest --strict stops with 1 instead); 130 interrupted.
+"""
+
+app = typer.Typer(
+    name="rag",
+    help="Answers from your documents, cited to the character. Everything runs on this machine by default.",
+    epilog=EXIT_CODES,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for panel in (ask, search, chat, ingest, inspect, doctor, rebuild, init, validate, show, graph, components, schema):
+    app.command()(panel)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"ragloom {version('ragloom')}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_version, is_eager=True)
+    ] = False,
+) -> None:
+    pass
 
 
 def main() -> None:
-    raise SystemExit("under construction")
+    """Run the command line; a `RagError` is a message on standard error and exit code 1, never a traceback."""
+    from rag.errors import RagError
+
+    try:
+        app()
+    except RagError as error:
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        typer.echo("interrupted", err=True)
+        sys.exit(130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the interpreter flushes once more at exit
+        sys.exit(1)

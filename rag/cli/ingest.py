@@ -1,0 +1,128 @@
+"""`rag ingest`"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from rag.cli.options import JsonOption, PipelineOption, SetOption, SourceOption, note, open_pipeline
+
+if TYPE_CHECKING:
+    from rag.pipeline.ingest import IngestPlan, IngestProgress, IngestReport
+    from rag.pipeline.pipeline import Pipeline
+
+FAILED = 4
+
+
+def ingest(
+    source: SourceOption = None,
+    pipeline: PipelineOption = None,
+    set_: SetOption = None,
+    plan: Annotated[bool, typer.Option("--plan", help="Only say what would change.")] = False,
+    prune: Annotated[bool, typer.Option("--prune", help="Remove documents whose source has vanished.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Read and index every source again.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Stop at the first source that cannot be read.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
+    json: JsonOption = False,
+) -> None:
+    """Bring the index up to date: only what changed is read; a file that cannot be read is reported and passed over."""
+    with open_pipeline(pipeline, set_, source) as opened:
+        if plan:
+            _print_plan(opened.plan(force=force), json=json)
+            return
+        report = run(opened, prune=prune, force=force, strict=strict, quiet=quiet)
+    if json:
+        from rag.cli.render import to_json
+
+        typer.echo(to_json(report))
+    else:
+        typer.echo(summary(report))
+    if report.failed:
+        raise typer.Exit(FAILED)
+
+
+def run(
+    pipeline: Pipeline, *, prune: bool = False, force: bool = False, strict: bool = False, quiet: bool = False
+) -> IngestReport:
+    """Ingest with a progress bar on standard error, where that is a terminal."""
+    with _bar(quiet) as progress:
+        report = pipeline.ingest(prune=prune, force=force, strict=strict, progress=progress)
+    for failure in report.failed:
+        note(f"failed: {failure.source}: {failure.reason}")
+    return report
+
+
+def summary(report: IngestReport) -> str:
+    """``12 added, 1 updated, 40 unchanged, 0 removed, 2 failed; 532 chunks (…) in 3.1 s``"""
+    documents = ", ".join(
+        f"{count} {word}"
+        for count, word in (
+            (report.added, "added"),
+            (report.updated, "updated"),
+            (report.unchanged, "unchanged"),
+            (report.removed, "removed"),
+            (len(report.failed), "failed"),
+        )
+        if count or word in ("added", "unchanged")
+    )
+    rate = f", {report.chunks / report.seconds:.0f} chunks/s" if report.chunks and report.seconds > 0 else ""
+    share = report.truncated / report.chunks if report.chunks else 0.0
+    chunks = f"{report.chunks} chunks ({report.cached} from the cache, {share:.0%} truncated)" if report.chunks else ""
+    return f"{documents}{'; ' if chunks else ''}{chunks} in {report.seconds:.1f} s{rate}"
+
+
+def _print_plan(plan: IngestPlan, *, json: bool) -> None:
+    if json:
+        from rag.cli.render import to_json
+
+        typer.echo(to_json(plan))
+        return
+    for sign, names in (("+", plan.added), ("~", plan.changed), ("-", plan.vanished)):
+        for name in names:
+            typer.echo(f"{sign} {name}")
+    for failure in plan.failed:
+        typer.echo(f"! {failure.source}: {failure.reason}")
+    counts = f"{len(plan.added)} to add, {len(plan.changed)} to read again, {plan.unchanged} unchanged"
+    typer.echo(f"{counts}, {len(plan.vanished)} vanished (removed with --prune)")
+
+
+@contextmanager
+def _bar(quiet: bool) -> Iterator[Callable[[IngestProgress], None] | None]:
+    import sys
+
+    if quiet or not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=None),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[chunks]} chunks  {task.fields[rate]}"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("indexing", total=None, chunks=0, rate="")
+
+        def show(progress: IngestProgress) -> None:
+            elapsed = bar.tasks[task].elapsed or 0.0
+            rate = f"{progress.chunks / elapsed:.0f}/s" if elapsed > 0.5 else ""
+            name = progress.source[-40:]
+            bar.update(
+                task, completed=progress.done, total=progress.total, chunks=progress.chunks, rate=rate, description=name
+            )
+
+        yield show

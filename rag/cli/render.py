@@ -1,0 +1,285 @@
+"""How results look: plain text that pipes, and JSON with a stable shape (docs/json-output.md)."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import textwrap
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, is_dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from rag.cli.options import colours
+
+if TYPE_CHECKING:
+    from rag.index.reader import Reader
+    from rag.pipeline.pipeline import SearchResult
+    from rag.types import Answer, Evidence, Location, Ranking, Span, StageRecord, Trace
+
+Locate: TypeAlias = "Callable[[Span], Location]"
+
+VERSION = 1  # of the JSON shapes; raised when a field changes its meaning or goes away
+
+
+def to_json(value: object) -> str:
+    plain = asdict(value) if is_dataclass(value) and not isinstance(value, type) else value
+    return json.dumps(plain, ensure_ascii=False, allow_nan=False, indent=2)
+
+
+# ---- answers
+
+
+def answer(result: Answer, *, locate: Locate, with_text: bool = True) -> str:
+    """The answer, then each cited source with its place and the quoted text."""
+    lines = [result.text, ""] if with_text else [""]
+    cited = sorted({number for citation in result.citations for number in citation.evidence})
+    shown = cited or (range(1, min(3, len(result.evidence)) + 1) if result.abstained else [])
+    if result.abstained and shown:
+        lines.append(_dim("nearest passages:"))
+    for number in shown:
+        evidence = result.evidence[number - 1]
+        spans = _spans(result, number) or [evidence.span]
+        place = ", ".join(dict.fromkeys(str(locate(span)) for span in spans))
+        lines.append(f"{_bold(f'[{number}]')} {evidence.source}{', ' if place else ''}{place}")
+        lines += _quote(
+            [evidence.text[span.start - evidence.span.start : span.end - evidence.span.start] for span in spans]
+        )
+    lines.append("")
+    facts = [f"mode: {result.mode}", _count(len(cited), "source"), f"{result.trace.seconds * 1000:.0f} ms"]
+    if result.usage.requests:
+        facts.append(f"{result.usage.prompt_tokens}+{result.usage.completion_tokens} tokens")
+    if result.dropped_citations:
+        facts.append(f"{_count(result.dropped_citations, 'invented citation')} dropped")
+    if result.abstained:
+        facts.insert(1, f"abstained: {result.reason}")
+    lines.append(_dim(" · ".join(facts)))
+    return "\n".join(lines)
+
+
+def _spans(result: Answer, number: int) -> list[Span]:
+    """The stretches of evidence `number` that the answer cites, in the order of the source."""
+    found = {
+        span
+        for citation in result.citations
+        for cited, span in zip(citation.evidence, citation.spans, strict=True)
+        if cited == number
+    }
+    return sorted(found)
+
+
+def answer_record(result: Answer, locate: Locate, *, explain: bool = False) -> dict[str, object]:
+    """The documented JSON of an answer."""
+    record: dict[str, object] = {
+        "version": VERSION,
+        "query": result.query,
+        "answer": result.text,
+        "mode": result.mode,
+        "abstained": result.abstained,
+        "reason": result.reason,
+        "citations": [
+            {
+                "start": part.start,
+                "end": part.end,
+                "sources": [
+                    {
+                        "evidence": number,
+                        "document_id": span.document_id,
+                        "start": span.start,
+                        "end": span.end,
+                        "location": location_record(locate(span)),
+                    }
+                    for number, span in zip(part.evidence, part.spans, strict=True)
+                ],
+            }
+            for part in result.citations
+        ],
+        "dropped_citations": result.dropped_citations,
+        "evidence": [_evidence_record(number, part) for number, part in enumerate(result.evidence, 1)],
+        "usage": asdict(result.usage),
+        "milliseconds": round(result.trace.seconds * 1000, 3),
+    }
+    if explain:
+        record["trace"] = trace_record(result.trace)
+    return record
+
+
+def _evidence_record(number: int, evidence: Evidence) -> dict[str, object]:
+    return {
+        "number": number,
+        "source": evidence.source,
+        "document_id": evidence.span.document_id,
+        "chunk_id": evidence.chunk_id,
+        "start": evidence.span.start,
+        "end": evidence.span.end,
+        "location": location_record(evidence.location),
+        "score": evidence.score,
+        "text": evidence.text,
+    }
+
+
+def location_record(location: Location) -> dict[str, object]:
+    """Only what the format has: pages, slides, sheet, lines, headings, boxes."""
+    record: dict[str, object] = {}
+    for name in ("pages", "slides", "lines"):
+        pair = getattr(location, name)
+        if pair:
+            record[name] = list(pair)
+    if location.sheet is not None:
+        record["sheet"] = location.sheet
+    if location.headings:
+        record["headings"] = list(location.headings)
+    if location.boxes:
+        record["boxes"] = [asdict(box) for box in location.boxes]
+    return record
+
+
+# ---- search
+
+
+def search_records(result: SearchResult, reader: Reader, k: int) -> list[dict[str, Any]]:
+    """The best `k` chunks with source and place, and each retriever's rank and score."""
+    retrievers = [record for record in result.trace.stages if record.stage == "retrieve"]
+    places = [_places(record) for record in retrievers]
+    records = []
+    for rank, hit in enumerate(result.ranking.hits[:k], 1):
+        chunk = hit.chunk
+        document = reader.document(chunk.document_id)
+        location = document.locate(chunk.span.start, chunk.span.end)
+        records.append(
+            {
+                "rank": rank,
+                "score": hit.score,
+                "origin": hit.origin,
+                "retrievers": {
+                    record.use: place[chunk.id]
+                    for record, place in zip(retrievers, places, strict=True)
+                    if chunk.id in place
+                },
+                "source": document.source,
+                "document_id": chunk.document_id,
+                "chunk_id": chunk.id,
+                "start": chunk.span.start,
+                "end": chunk.span.end,
+                "location": location_record(location),
+                "place": str(location),
+                "text": chunk.text,
+            }
+        )
+    return records
+
+
+def _places(record: StageRecord) -> dict[str, dict[str, float]]:
+    """The best rank, and the score there, of each chunk in a retriever's rankings."""
+    places: dict[str, dict[str, float]] = {}
+    for ranking in record.rankings:
+        for rank, hit in enumerate(ranking, 1):
+            before = places.get(hit.chunk.id)
+            if before is None or rank < before["rank"]:
+                places[hit.chunk.id] = {"rank": rank, "score": hit.score}
+    return places
+
+
+def search(records: Sequence[Mapping[str, Any]]) -> str:
+    if not records:
+        return "nothing found"
+    lines = []
+    for record in records:
+        parts = "  ".join(
+            f"{name} #{place['rank']} {place['score']:.3f}" for name, place in record["retrievers"].items()
+        )
+        where = f"{record['source']}, {record['place']}" if record["place"] else record["source"]
+        lines.append(f"{_bold(str(record['rank']) + '.')} {record['score']:.4f}  {where}  {_dim(parts)}")
+        lines += _quote([record["text"]], limit=3)
+    return "\n".join(lines)
+
+
+# ---- traces
+
+
+def trace(value: Trace) -> str:
+    """A table: each stage, candidates in and out, milliseconds, and what it moved."""
+    rows = [("stage", "use", "in", "out", "ms", "")]
+    before: Ranking | None = None
+    for record in value.stages:
+        remark = _remark(record, before)
+        if record.rankings and record.stage in ("fuse", "rerank"):
+            before = record.rankings[-1]
+        rows.append(
+            (record.stage, record.use, str(record.taken), str(record.given), f"{record.seconds * 1000:.2f}", remark)
+        )
+    rows.append(("total", "", "", "", f"{value.seconds * 1000:.2f}", ""))
+    widths = [max(len(row[column]) for row in rows) for column in range(5)]
+    lines = []
+    for row in rows:
+        left = "  ".join(row[column].ljust(widths[column]) for column in range(2))
+        right = "  ".join(row[column].rjust(widths[column]) for column in range(2, 5))
+        lines.append(f"{left}  {right}  {row[5]}".rstrip())
+    return "\n".join([_dim(lines[0]), *lines[1:]])
+
+
+def _remark(record: StageRecord, before: Ranking | None) -> str:
+    if record.stage == "compress":
+        return f"{record.notes['characters_in']} -> {record.notes['characters_out']} characters"
+    if record.stage == "generate":
+        tokens = record.notes["prompt_tokens"], record.notes["completion_tokens"]
+        return f"{tokens[0]} + {tokens[1]} tokens" if any(tokens) else "no model tokens"
+    if record.stage == "cite":
+        return f"{record.notes['dropped']} dropped" if record.notes.get("dropped") else ""
+    if record.stage == "rerank" and before is not None and record.rankings:
+        return ", ".join(moves(before, record.rankings[-1])[:4])
+    return ""
+
+
+def moves(before: Ranking, after: Ranking) -> list[str]:
+    """``3>1 docs/a.md#0-80-…``: the chunks whose rank changed, in their new order."""
+    ranks = {hit.chunk.id: rank for rank, hit in enumerate(before, 1)}
+    return [
+        f"{ranks[hit.chunk.id]}>{rank} {hit.chunk.id}"
+        for rank, hit in enumerate(after, 1)
+        if ranks[hit.chunk.id] != rank
+    ]
+
+
+def trace_record(value: Trace) -> list[dict[str, object]]:
+    return [
+        {
+            "stage": record.stage,
+            "use": record.use,
+            "milliseconds": round(record.seconds * 1000, 3),
+            "in": record.taken,
+            "out": record.given,
+            "notes": dict(record.notes),
+            "rankings": [
+                [{"chunk_id": hit.chunk.id, "score": hit.score, "origin": hit.origin} for hit in ranking]
+                for ranking in record.rankings
+            ],
+        }
+        for record in value.stages
+    ]
+
+
+# ---- words
+
+
+def _quote(texts: Sequence[str], limit: int = 4) -> list[str]:
+    width = min(shutil.get_terminal_size((100, 24)).columns, 110) - 6
+    lines = []
+    for text in texts:
+        wrapped = textwrap.wrap(" ".join(text.split()), width) or [""]
+        if len(wrapped) > limit:
+            wrapped = [*wrapped[: limit - 1], wrapped[limit - 1][: width - 2] + " …"]
+        lines += [f'    "{wrapped[0]}', *(f"     {line}" for line in wrapped[1:])]
+        lines[-1] += '"'
+    return lines
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def _bold(text: str) -> str:
+    return f"\033[1m{text}\033[0m" if colours() else text
+
+
+def _dim(text: str) -> str:
+    return f"\033[2m{text}\033[0m" if colours() else text
