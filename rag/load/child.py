@@ -1,0 +1,106 @@
+"""A worker process: reads requests from standard input, parses, answers on standard output, until the input ends.
+
+It sets its own memory limit before it sees any file, and an alarm for each file, so that it does not outlive its
+parent even in an endless loop.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import BinaryIO
+
+from rag.load.builder import Limits
+from rag.load.formats import detect, make_parser
+from rag.load.messages import dump, encode_parsed, load, receive, send
+
+_ALARM_AFTER_TIMEOUT_SECONDS = 2.0
+_STDERR_BYTES = 1 << 20
+
+
+def main(memory_mib: int, timeout_seconds: float, max_unpacked_bytes: int, max_characters: int) -> None:
+    """Serve until standard input ends, or until memory runs short: the pool then starts a fresh process."""
+    requests, replies = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # a library that prints must not speak into the protocol
+    faulthandler.enable()
+    _limit_memory(memory_mib)
+    send(replies, dump({"ready": os.getpid()}))
+    while True:
+        _alarm(0)
+        header = receive(requests, at_most=1 << 20)
+        if header is None:
+            return
+        _alarm(timeout_seconds + _ALARM_AFTER_TIMEOUT_SECONDS)
+        if not _serve(load(header), requests, replies, Limits(max_unpacked_bytes, max_characters), memory_mib):
+            return
+
+
+def _serve(header: dict[str, object], requests: BinaryIO, replies: BinaryIO, limits: Limits, memory_mib: int) -> bool:
+    """Answer one request; false when this process should not take another."""
+    try:
+        data = receive(requests, at_most=1 << 40)
+        password = header.get("password")
+        limits = Limits(
+            limits.max_unpacked_bytes, limits.max_characters, password if isinstance(password, str) else None
+        )
+        reply = dump(parse(data or b"", str(header["name"]), str(header["media_type"]), limits))
+    except MemoryError:
+        # Whatever was being built is unreachable now; the reply is small. The heap is not trusted to shrink.
+        send(replies, dump({"error": f"it needs more than {memory_mib} MiB of memory to read"}))
+        return False
+    send(replies, reply)
+    return _address_space_mib() < memory_mib / 2
+
+
+def parse(data: bytes, name: str, media_type: str, limits: Limits) -> dict[str, object]:
+    """Parse one file in this process; the result or ``{"error": sentence}`` as plain data."""
+    try:
+        format_name = detect(data, name, media_type)
+        if format_name == "zip":
+            from rag.load.archive import Archive
+
+            format_name = Archive.open(data, limits).format()
+        return encode_parsed(make_parser(format_name, limits).parse(data, name))
+    except MemoryError:
+        raise
+    except ValueError as error:
+        return {"error": str(error) or "it cannot be read"}
+    except Exception as error:  # a parser's bug on a strange file must not end the run; the traceback goes to the log
+        import traceback
+
+        return {
+            "error": f"the parser failed on it ({type(error).__name__}: {str(error)[:200]})",
+            "traceback": traceback.format_exc()[-4000:],
+        }
+
+
+def _limit_memory(memory_mib: int) -> None:
+    if sys.platform == "win32":
+        return
+    import resource
+
+    def lower(kind: int, value: int) -> None:
+        hard = resource.getrlimit(kind)[1]
+        value = value if hard == resource.RLIM_INFINITY else min(value, hard)
+        resource.setrlimit(kind, (value, value))
+
+    if sys.platform != "darwin":  # macOS accepts the call and ignores it, or refuses it
+        lower(resource.RLIMIT_AS, memory_mib << 20)
+    lower(resource.RLIMIT_FSIZE, _STDERR_BYTES)
+    lower(resource.RLIMIT_CORE, 0)
+
+
+def _alarm(seconds: float) -> None:
+    if sys.platform != "win32":
+        signal.setitimer(signal.ITIMER_REAL, seconds)  # SIGALRM ends the process, also inside C code
+
+
+def _address_space_mib() -> float:
+    """How much address space this process has taken; 0 where the system does not say."""
+    statm = Path("/proc/self/statm")
+    if not statm.exists():
+        return 0.0
+    return int(statm.read_text("ascii").split()[0]) * os.sysconf("SC_PAGE_SIZE") / (1 << 20)

@@ -1,0 +1,95 @@
+"""Which parser reads a file: content first, then the name, because names lie."""
+
+from __future__ import annotations
+
+import re
+from importlib import import_module
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
+
+from rag.load.decode import is_binary
+
+if TYPE_CHECKING:
+    from rag.load.base import Parser
+    from rag.load.builder import Limits
+
+PARSERS: dict[str, str] = {
+    "text": "rag.load.parsers.text:TextParser",
+    "markdown": "rag.load.parsers.markdown:MarkdownParser",
+    "html": "rag.load.parsers.html:HtmlParser",
+    "pdf": "rag.load.parsers.pdf:PdfParser",
+    "docx": "rag.load.parsers.docx:DocxParser",
+    "pptx": "rag.load.parsers.pptx:PptxParser",
+    "xlsx": "rag.load.parsers.xlsx:XlsxParser",
+    "odt": "rag.load.parsers.odt:OdtParser",
+    "epub": "rag.load.parsers.epub:EpubParser",
+    "csv": "rag.load.parsers.csv:CsvParser",
+    "data": "rag.load.parsers.data:DataParser",
+    "notebook": "rag.load.parsers.notebook:NotebookParser",
+    "eml": "rag.load.parsers.eml:EmlParser",
+    "rtf": "rag.load.parsers.rtf:RtfParser",
+}
+"""Format -> parser. "zip" is found out further inside the archive, where the limits hold."""
+
+_SUFFIXES: dict[str, str] = {
+    "text": "txt text log rst adoc asciidoc org tex srt vtt",
+    "markdown": "md markdown mdown mkd mdx",
+    "html": "html htm xhtml",
+    "pdf": "pdf",
+    "zip": "docx docm dotx pptx pptm ppsx xlsx xlsm xltx odt epub",
+    "csv": "csv tsv tab",
+    "data": "json jsonl ndjson yaml yml toml",
+    "notebook": "ipynb",
+    "eml": "eml",
+    "rtf": "rtf",
+    "code": "py pyi js mjs cjs ts tsx jsx java kt kts scala go rs c h cc cpp cxx hpp hh cs swift m mm rb php pl pm lua r jl "
+    "sh bash zsh fish ps1 bat sql graphql proto css scss less vue svelte dart ex exs erl hs ml mli clj lisp el vim "
+    "cmake gradle groovy tf nix zig xml xsd xsl svg ini cfg conf properties diff patch",
+}
+SUFFIXES: dict[str, str] = {f".{suffix}": name for name, listed in _SUFFIXES.items() for suffix in listed.split()}
+"""Suffix -> format. ``code`` is read as text; it is a name of its own so that connectors can tell it apart."""
+
+_MEDIA_TYPES: dict[str, str] = {
+    "text/html": "html",
+    "application/xhtml+xml": "html",
+    "text/markdown": "markdown",
+    "text/csv": "csv",
+    "application/json": "data",
+    "message/rfc822": "eml",
+    "text/plain": "text",
+}
+_HTML = re.compile(rb"\s*(<\?xml[^>]*>)?\s*(<!--.{0,500}?-->\s*)*<(!doctype\s+html|html)\b", re.IGNORECASE | re.DOTALL)
+_OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+
+
+def detect(data: bytes, name: str, media_type: str = "") -> str:
+    """The format of the bytes: a key of `PARSERS`, ``code`` or ``zip``. Looks at no more than the first kilobytes.
+
+    Raises:
+        ValueError: the format is not supported.
+    """
+    head = data[:4096]
+    if b"%PDF-" in head[:1024]:
+        return "pdf"
+    if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
+        return "zip"
+    if head.startswith(b"{\\rtf"):
+        return "rtf"
+    if head.startswith(_OLE):
+        raise ValueError("it is an old or encrypted Office file; save it as .docx, .pptx or .xlsx without a password")
+    suffix = PurePosixPath(name.replace("\\", "/")).suffix.lower()
+    named = SUFFIXES.get(suffix) or _MEDIA_TYPES.get(media_type.split(";")[0].strip().lower())
+    if named in ("pdf", "zip"):
+        raise ValueError(f"it is named {suffix} but its content is not; it may be damaged")
+    if is_binary(head):
+        raise ValueError("it is a binary file of an unknown format")
+    if named in (None, "text") and _HTML.match(head):
+        return "html"
+    return named or "text"
+
+
+def make_parser(name: str, limits: Limits) -> Parser:
+    """The parser of one format, imported now."""
+    module, _, attribute = PARSERS["text" if name == "code" else name].partition(":")
+    parser: Parser = getattr(import_module(module), attribute)(limits)
+    return parser

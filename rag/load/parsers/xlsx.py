@@ -1,0 +1,68 @@
+"""Excel: sheet by sheet, one line a row."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date, datetime, time
+from io import BytesIO
+
+from openpyxl import load_workbook
+from openpyxl.utils.exceptions import InvalidFileException
+
+from rag.load.archive import Archive
+from rag.load.base import Parsed
+from rag.load.builder import Limits, TextBuilder
+from rag.load.parsers.office import core_properties, table_row
+
+
+@dataclass(frozen=True, slots=True)
+class XlsxParser:
+    """Values as last computed, cells divided by `` | ``; the first row of a sheet is its first line.
+
+    Read row by row: only the shared strings are in memory at once. Hidden sheets are read too, charts are not.
+    """
+
+    limits: Limits
+
+    def parse(self, data: bytes, name: str) -> Parsed:
+        archive = Archive.open(data, self.limits)
+        archive.check_xml()
+        builder = TextBuilder(self.limits)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of styles and extensions, which do not matter to the text
+                workbook = load_workbook(BytesIO(data), read_only=True, data_only=True, keep_links=False)
+                for sheet in workbook.worksheets:
+                    sheet.reset_dimensions()  # what a file says of its own size is often wrong
+                    with builder.part("sheet", sheet.title):
+                        _write_rows(builder, sheet.iter_rows(values_only=True))
+        except (InvalidFileException, KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"the workbook is damaged: {error}") from error
+        return builder.parsed(core_properties(archive))
+
+
+def _write_rows(builder: TextBuilder, rows: Iterable[tuple[object, ...]]) -> None:
+    for row in rows:
+        if line := table_row([_shown(value) for value in row]):
+            builder.line(line)
+
+
+def _shown(value: object) -> str:
+    """A cell's value as text.
+
+    >>> [_shown(value) for value in (None, 3.0, True, datetime(2024, 5, 1), 0.1)]
+    ['', '3', 'TRUE', '2024-05-01', '0.1']
+    """
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(value).upper()
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
+        return str(int(value))
+    if isinstance(value, datetime):
+        return value.date().isoformat() if value.time() == time() else value.isoformat(" ", "seconds")
+    if isinstance(value, date | time):
+        return value.isoformat()
+    return str(value)

@@ -1,0 +1,171 @@
+"""Parsing in worker processes, under limits of time, memory and output.
+
+A parser reads files from strangers with libraries written in C. Here it runs in a process of its own, which is killed
+when it takes too long, cannot take more memory than allowed, sees none of the environment's secrets, and answers in
+plain data. A file that breaks its worker is an error of that file alone.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from types import TracebackType
+
+from rag.errors import SourceError
+from rag.load.base import Parsed, Source
+from rag.load.builder import Limits
+from rag.load.formats import detect, make_parser
+from rag.load.process import WorkerProcess
+from rag.load.specs import ParseSpec
+from rag.types import Document
+
+logger = logging.getLogger(__name__)
+
+_SMALL_BYTES = 1 << 20
+_WORKERS = 4
+_AHEAD = 2  # sources in flight for each worker: enough to keep it busy, few enough to bound memory
+
+
+class ParserPool:
+    """Turns sources into documents; worker processes start when the first file needs one.
+
+    >>> from rag.load.base import Source
+    >>> with ParserPool(ParseSpec()) as pool:
+    ...     pool.parse(Source(id="a.txt", uri="a.txt", name="a.txt", read=lambda: b"Dogs bark.")).text
+    'Dogs bark.'
+    """
+
+    def __init__(self, spec: ParseSpec) -> None:
+        self.spec = spec
+        self.workers = spec.workers or min(_WORKERS, os.cpu_count() or 1)
+        self._limits = Limits(int(spec.max_unpacked_megabytes * 1e6), spec.max_characters)
+        self._idle: list[WorkerProcess] = []
+        self._busy: set[WorkerProcess] = set()
+        self._lock = threading.Lock()
+        self._slots = threading.BoundedSemaphore(self.workers)
+
+    def __enter__(self) -> ParserPool:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End all worker processes, the busy ones too. The pool may be used again."""
+        with self._lock:
+            processes = [*self._idle, *self._busy]
+            self._idle = []
+        for process in processes:
+            process.kill()
+
+    def parse(self, source: Source) -> Document:
+        """Read and parse one source; may be called from several threads.
+
+        Raises:
+            SourceError: it cannot be read, names what is wrong and the source's uri.
+        """
+        try:
+            read = source.read()
+        except OSError as error:
+            raise SourceError(f"it cannot be read: {error.strerror or error}", source=source.uri) from error
+        if isinstance(read, Document):
+            return read
+        if not read:
+            raise SourceError("empty file", source=source.uri)
+        if len(read) > self.spec.max_megabytes * 1e6:
+            raise SourceError(
+                f"it has {len(read) / 1e6:,.1f} MB, more than the limit of {self.spec.max_megabytes:g} MB",
+                source=source.uri,
+                hint="raise ingest.parse.max_megabytes",
+            )
+        try:
+            parsed = self._parsed(read, source)
+        except ValueError as error:
+            raise SourceError(str(error), source=source.uri) from error
+        if not parsed.text.strip():
+            raise SourceError("there is no text in it", source=source.uri)
+        return Document(
+            id=source.id,
+            text=parsed.text,
+            source=source.uri,
+            meta={**parsed.meta, **source.meta},
+            access=source.access,
+            layout=parsed.layout,
+        )
+
+    def parse_all(self, sources: Iterable[Source]) -> Iterator[tuple[Source, Document | SourceError]]:
+        """Parse in parallel, give in the order of `sources`, which is advanced only as results are taken.
+
+        At most two sources for each worker are in memory at a time, whatever the number of sources.
+        """
+        waiting: deque[tuple[Source, Future[Document | SourceError]]] = deque()
+        executor = ThreadPoolExecutor(self.workers, thread_name_prefix="rag-parse")
+        try:
+            for source in sources:
+                waiting.append((source, executor.submit(self._outcome, source)))
+                if len(waiting) >= self.workers * _AHEAD:
+                    done, future = waiting.popleft()
+                    yield done, future.result()
+            while waiting:
+                done, future = waiting.popleft()
+                yield done, future.result()
+        finally:
+            if waiting:  # the consumer stopped, or Ctrl-C: nobody wants the results any more
+                executor.shutdown(wait=False, cancel_futures=True)
+                self.close()
+            executor.shutdown(wait=True)
+
+    def _outcome(self, source: Source) -> Document | SourceError:
+        try:
+            return self.parse(source)
+        except SourceError as error:
+            return error
+
+    def _parsed(self, data: bytes, source: Source) -> Parsed:
+        """Raises `ValueError` with what is wrong with the file."""
+        name = detect(data, source.name, source.media_type)
+        if name in ("text", "code") and len(data) <= _SMALL_BYTES and _is_utf8(data):
+            # Decoding UTF-8 cannot hang, crash or grow: no need to send it to another process.
+            return make_parser(name, self._limits).parse(data, source.name)
+        with self._slots:
+            return self._parsed_in_worker(data, source)
+
+    def _parsed_in_worker(self, data: bytes, source: Source) -> Parsed:
+        process: WorkerProcess | None = self._checkout()
+        usable = False
+        try:
+            parsed = process.parse(data, name=source.name, media_type=source.media_type, password=self._password())
+            usable = True
+            return parsed
+        except ValueError:
+            usable = True
+            raise
+        finally:
+            with self._lock:
+                self._busy.discard(process)
+                if usable and process.is_alive():
+                    self._idle.append(process)
+                    process = None
+            if process is not None:
+                process.kill()
+
+    def _checkout(self) -> WorkerProcess:
+        with self._lock:
+            process = self._idle.pop() if self._idle else WorkerProcess(self.spec)
+            self._busy.add(process)
+            return process
+
+    def _password(self) -> str | None:
+        return os.environ.get(self.spec.password_env) if self.spec.password_env else None
+
+
+def _is_utf8(data: bytes) -> bool:
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
