@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from pydantic import BaseModel, ConfigDict
 
 
@@ -12,5 +14,8 @@ class Spec(BaseModel):
     field `use`, and make their component in ``build(resources)``, which alone imports the implementation. Unknown keys
     are refused; instances never change.
     """
+
+    needs: ClassVar[tuple[str, ...]] = ()
+    """For a component of ``ask``: what must not be null under ``ingest`` for it to work, as ``ingest.index.dense``."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)

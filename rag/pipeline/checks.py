@@ -1,0 +1,46 @@
+"""What the stages of one pipeline must agree on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from rag.chunk.specs import SizedSpec
+from rag.config.dump import components, use_name
+from rag.config.problems import Path, dotted
+from rag.retrieve.specs import DbsfSpec, RrfSpec, SingleSpec, WeightedSpec, ZScoreSpec
+
+if TYPE_CHECKING:
+    from rag.pipeline.spec import AskSpec, IngestSpec
+
+
+def conflicts(ingest: IngestSpec, ask: AskSpec) -> Iterator[tuple[Path, str]]:
+    """What does not fit together, each with the path of the value that should change. No model is loaded for it."""
+    yield from _needs(ingest, ask)
+    yield from _fusing(ask)
+    window = ingest.embed.window()
+    if window is not None and isinstance(ingest.chunk, SizedSpec) and (ingest.chunk.tokens or 0) > window:
+        message = f"expected at most {window}, the window of the embedder, got {ingest.chunk.tokens}"
+        yield ("ingest", "chunk", "tokens"), message
+
+
+def _needs(ingest: IngestSpec, ask: AskSpec) -> Iterator[tuple[Path, str]]:
+    for path, spec in components(ask, ("ask",)):
+        for needed in spec.needs:
+            _, *names = needed.split(".")
+            value: object = ingest
+            for name in names:
+                value = getattr(value, name)
+            if value is None:
+                # Null has to be written, so the message has a place; the component that needs it may be a default.
+                yield tuple(needed.split(".")), f"is null, but {dotted(path)} ({use_name(spec)}) needs it"
+
+
+def _fusing(ask: AskSpec) -> Iterator[tuple[Path, str]]:
+    retrievers = len(ask.retrieve)
+    if isinstance(ask.fuse, SingleSpec) and retrievers > 1:
+        yield ("ask", "fuse", "use"), f"'single' takes one retriever, ask.retrieve has {retrievers}"
+    if isinstance(ask.fuse, ZScoreSpec | RrfSpec | WeightedSpec | DbsfSpec) and ask.fuse.weights is not None:
+        weights = len(ask.fuse.weights)
+        if weights != retrievers:
+            yield ("ask", "fuse", "weights"), f"expected one weight for each of {retrievers} retrievers, got {weights}"
