@@ -25,6 +25,10 @@ class EmbedderSpec(Spec):
         """Make the embedder. Every subclass overrides this."""
         raise NotImplementedError(f"{type(self).__name__} does not say how it is built")
 
+    def window(self) -> int | None:
+        """How many tokens of text the encoder reads, where that is known without its files; `validate` asks."""
+        return None
+
 
 class OnnxSpec(EmbedderSpec):
     """A BERT-type sentence encoder run by onnxruntime on the CPU, without torch."""
@@ -44,6 +48,9 @@ class OnnxSpec(EmbedderSpec):
     """Text put before every document; empty for what the model's own configuration says."""
     allow_download: bool = False
     """Fetch missing weights from the Hugging Face hub, once."""
+
+    def window(self) -> int | None:
+        return 254 if self.model == "minilm" and not self.document_prompt else None
 
     def build(self) -> Embedder:
         from rag.embed.onnx import OnnxEmbedder

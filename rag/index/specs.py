@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
 from rag.config.spec import Spec
+from rag.config.stage import Use
 
 if TYPE_CHECKING:
     from rag.index.base import DenseIndex, SparseIndex
@@ -156,9 +157,7 @@ class Bm25Spec(SparseIndexSpec):
     def build(self, postings: Postings) -> SparseIndex:
         from rag.index.bm25 import Bm25Index
 
-        return Bm25Index(
-            postings, self.analyzer(), variant=self.variant, k1=self.k1, b=self.b, delta=self.delta
-        )
+        return Bm25Index(postings, self.analyzer(), variant=self.variant, k1=self.k1, b=self.b, delta=self.delta)
 
 
 BUILT_IN_DENSE: tuple[type[DenseIndexSpec], ...] = (ExactSpec, HnswSpec, IvfPqSpec, ChromaSpec)
@@ -170,7 +169,7 @@ class IndexSpec(Spec):
 
     path: str = Field(".ragloom/index", min_length=1)
     """The folder of the index; a relative path counts from the working directory."""
-    dense: DenseIndexSpec | None = Field(default_factory=ExactSpec)
+    dense: Annotated[DenseIndexSpec, Use("dense")] | None = Field(default_factory=ExactSpec)
     """How vectors are searched; null: none are kept, and no embedder is loaded."""
-    sparse: SparseIndexSpec | None = Field(default_factory=Bm25Spec)
+    sparse: Annotated[SparseIndexSpec, Use("sparse")] | None = Field(default_factory=Bm25Spec)
     """How terms are searched; null: none are kept."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
@@ -29,6 +29,7 @@ class RerankerSpec(Spec):
 class MmrSpec(RerankerSpec):
     """Maximal marginal relevance: near the question, and unlike what was already picked."""
 
+    needs: ClassVar[tuple[str, ...]] = ("ingest.index.dense",)
     use: Literal["mmr"] = "mmr"
     relevance: float = Field(0.7, ge=0, le=1)
     """1 ranks by nearness to the question alone, 0 after the first pick by difference alone."""

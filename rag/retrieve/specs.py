@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -29,6 +29,7 @@ class RetrieverSpec(Spec):
 class DenseRetrieverSpec(RetrieverSpec):
     """The chunks whose vectors are nearest to the question's."""
 
+    needs: ClassVar[tuple[str, ...]] = ("ingest.index.dense",)
     use: Literal["dense"] = "dense"
     k: int = Field(100, ge=1, le=10_000)
     """How many chunks to retrieve."""
@@ -42,6 +43,7 @@ class DenseRetrieverSpec(RetrieverSpec):
 class SparseRetrieverSpec(RetrieverSpec):
     """The chunks that share the question's words, weighted by how rare these are (BM25)."""
 
+    needs: ClassVar[tuple[str, ...]] = ("ingest.index.sparse",)
     use: Literal["sparse"] = "sparse"
     k: int = Field(100, ge=1, le=10_000)
     """How many chunks to retrieve."""
