@@ -310,17 +310,19 @@ class Citation:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What a generation cost, in the generator's own tokens."""
+    """What a generation cost, in the generator's own tokens; `estimated` where a server did not count them."""
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
     requests: int = 0
+    estimated: bool = False
 
     def __add__(self, other: Usage) -> Usage:
         return Usage(
             self.prompt_tokens + other.prompt_tokens,
             self.completion_tokens + other.completion_tokens,
             self.requests + other.requests,
+            self.estimated or other.estimated,
         )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from rag.types import Prompt, Token, Usage
@@ -13,7 +13,7 @@ from rag.types import Prompt, Token, Usage
 class Outcome:
     """How one generation ended. `abstained` with a `reason` when there was too little evidence to answer."""
 
-    usage: Usage = Usage()
+    usage: Usage = field(default_factory=Usage)
     abstained: bool = False
     reason: str = ""
 

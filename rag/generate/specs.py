@@ -56,10 +56,12 @@ class OpenAISpec(GeneratorSpec):
     """The environment variable that holds the API key. The key itself never stands in a file."""
     prompt: str = "answer"
     """The prompt template, by name."""
-    temperature: float = Field(0.0, ge=0, le=2)
-    """0 is as repeatable as the server allows."""
+    temperature: float | None = Field(0.0, ge=0, le=2)
+    """0 is as repeatable as the server allows; ``null`` sends none, for models that refuse the field."""
     max_tokens: int = Field(512, ge=1)
     """How long an answer may get."""
+    length_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
+    """What the server calls it: nearly all read the first, OpenAI's reasoning models only the second."""
     context_tokens: int = Field(8192, ge=256)
     """The window of the model. Evidence that does not fit beside instructions, question and answer is left out."""
     timeout_seconds: float = Field(60.0, gt=0)
@@ -71,11 +73,12 @@ class OpenAISpec(GeneratorSpec):
 
     def build(self, resources: Resources) -> Generator:
         from rag.generate.llm import LanguageModelGenerator
-        from rag.generate.prompt import Template
+        from rag.generate.prompt import FIELDS
+        from rag.models.template import Template
 
         return LanguageModelGenerator(
             self.language_model(),
-            Template.parse(resources.prompt(self.prompt), name=self.prompt),
+            Template.parse(resources.prompt(self.prompt), name=self.prompt, fields=FIELDS),
             max_tokens=self.max_tokens,
             context_tokens=self.context_tokens,
             concurrency=self.concurrency,
@@ -83,6 +86,7 @@ class OpenAISpec(GeneratorSpec):
 
     def language_model(self) -> LanguageModel:
         from rag.models.openai import OpenAIModel
+        from rag.models.retry import Backoff
 
         return OpenAIModel(
             base_url=self.base_url,
@@ -91,7 +95,8 @@ class OpenAISpec(GeneratorSpec):
             temperature=self.temperature,
             max_tokens=self.max_tokens,
             timeout_seconds=self.timeout_seconds,
-            retries=self.retries,
+            backoff=Backoff(retries=self.retries),
+            length_field=self.length_field,
         )
 
 

@@ -1,0 +1,111 @@
+"""Citations written as numbers in square brackets."""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rag.cite.base import Cited
+from rag.text.sentences import sentences
+from rag.types import Citation, Evidence
+
+_NUMBERS = r"\d{1,9}(?:\s*[-–—]\s*\d{1,9})?"
+_MARKER = re.compile(rf"[\[［【]\s*({_NUMBERS}(?:\s*[,;，、]\s*{_NUMBERS})*)\s*[\]］】]")
+_PART = re.compile(r"(\d+)(?:\s*[-–—]\s*(\d+))?")
+_CODE = re.compile(r"```.*?(?:```|\Z)|`[^`\n]+`", re.DOTALL)
+
+
+class MarkerCiter:
+    """Resolves ``[1]``, ``[1][2]``, ``[1, 2]``, ``[1-3]`` and ``【1】``; numbers count from 1.
+
+    A citation is the range of the final text that holds a sentence and its markers, also those after its full stop; a
+    marker that opens a line belongs to the sentence after it. Numbers that name no evidence are taken out and counted:
+    of ``[1, 9]`` stays ``[1]``, of ``[9]`` nothing. Brackets in code (between backticks) are no markers.
+    """
+
+    def cite(self, text: str, evidence: Sequence[Evidence]) -> Cited:
+        final, markers, dropped = _resolved(text, len(evidence))
+        spans = sentences(_blanked(final, markers))
+        starts = [start for start, _ in spans]
+        found: dict[int, Citation] = {}
+        for marker in markers:
+            at = _sentence_of(marker, final, spans, starts)
+            if at is None:
+                continue
+            held = found.get(at) or Citation(*spans[at], ())
+            found[at] = Citation(
+                min(held.start, marker.start),
+                max(held.end, marker.end),
+                tuple(dict.fromkeys(held.evidence + marker.numbers)),
+            )
+        return Cited(final, tuple(found[at] for at in sorted(found)), dropped)
+
+
+@dataclass(frozen=True, slots=True)
+class _Marker:
+    start: int
+    end: int
+    numbers: tuple[int, ...]
+
+
+def _resolved(text: str, count: int) -> tuple[str, list[_Marker], int]:
+    """The text without numbers beyond `count`, the markers left in it, and how many numbers or ranges were taken out."""
+    code = [match.span() for match in _CODE.finditer(text)]
+    final = ""
+    markers: list[_Marker] = []
+    dropped = last = 0
+    for match in _MARKER.finditer(text):
+        if any(start <= match.start() < end for start, end in code):
+            continue
+        numbers, invalid = _numbers(match[1], count)
+        dropped += invalid
+        final += text[last : match.start()]
+        last = match.end()
+        if numbers:
+            written = "".join(f"[{number}]" for number in numbers) if invalid else match[0]
+            markers.append(_Marker(len(final), len(final) + len(written), numbers))
+            final += written
+        else:
+            final = final.rstrip(" \t")  # "Dogs bark [9]." becomes "Dogs bark."
+            if not final:
+                last += len(text[last:]) - len(text[last:].lstrip())
+    return final + text[last:], markers, dropped
+
+
+def _numbers(written: str, count: int) -> tuple[tuple[int, ...], int]:
+    """The numbers from 1 to `count` that a marker names, each once, and how many of its parts go beyond them."""
+    valid: dict[int, None] = {}
+    invalid = 0
+    for part in _PART.finditer(written):
+        first = int(part[1])
+        last = int(part[2] or first)
+        inside = range(max(1, first), min(count, last) + 1)
+        valid.update(dict.fromkeys(inside))
+        invalid += not 1 <= first <= last <= count
+    return tuple(valid), invalid
+
+
+def _blanked(text: str, markers: Sequence[_Marker]) -> str:
+    """The text with spaces for markers: same length, so that offsets of its sentences hold in the text."""
+    pieces: list[str] = []
+    last = 0
+    for marker in markers:
+        pieces += [text[last : marker.start], " " * (marker.end - marker.start)]
+        last = marker.end
+    return "".join(pieces) + text[last:]
+
+
+def _sentence_of(marker: _Marker, text: str, spans: Sequence[tuple[int, int]], starts: Sequence[int]) -> int | None:
+    """The position of the sentence a marker belongs to: the one around or before it, or after it on its line."""
+    after = bisect_left(starts, marker.start)
+    before = after - 1
+    if before >= 0 and spans[before][1] > marker.start:
+        return before
+    opens_line = before < 0 or "\n" in text[spans[before][1] : marker.start]
+    if opens_line and after < len(spans) and "\n" not in text[marker.end : starts[after]]:
+        return after
+    if before >= 0:
+        return before
+    return after if after < len(spans) else None

@@ -1,0 +1,21 @@
+"""Saying that the sources do not answer."""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+Reason: TypeAlias = Literal["no-evidence", "weak-evidence", "not-in-sources"]
+"""Why there is no answer: nothing was found, it is too far from the question, or a model read it and says so."""
+
+SENTENCE = "The sources do not answer this question."
+
+MARK = "NOT_IN_SOURCES"
+"""What a model is told to reply, alone, when the sources do not contain the answer."""
+
+
+def opens_with_mark(text: str) -> bool | None:
+    """Whether a reply that begins with `text` is the mark; ``None`` while that cannot be told yet."""
+    opening = text.lstrip(" \t\r\n\"'`*").upper()
+    if opening.startswith(MARK):
+        return True
+    return None if MARK.startswith(opening) else False

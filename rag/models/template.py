@@ -1,0 +1,78 @@
+"""Prompt templates: text with ``{fields}``, read strictly."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Set
+from dataclasses import dataclass
+from string import Formatter
+
+from rag.errors import PromptError
+from rag.models.llm import Message
+
+_RULE = re.compile(r"^---[ \t]*$", re.MULTILINE)
+_MARKUP = re.compile(r"<(?=\s*/?\s*(?:sources?|history|question|system|user|assistant)\b|\|)", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """A prompt: above a line of ``---`` what the system says, below it what the user says; no line, all is the user's.
+
+    Fields stand in single braces, a brace of the text itself is doubled.
+
+    >>> Template.parse("Be brief.\\n---\\nQ: {question}", name="demo", fields={"question"}).render({"question": "Why?"})
+    [Message(role='system', content='Be brief.'), Message(role='user', content='Q: Why?')]
+    """
+
+    name: str
+    system: str
+    user: str
+
+    @classmethod
+    def parse(cls, text: str, *, name: str, fields: Set[str]) -> Template:
+        """Read a template that may use `fields`.
+
+        Raises:
+            PromptError: a field that is not in `fields`, a lone brace, or more than one ``---`` line.
+        """
+        parts = _RULE.split(text)
+        if len(parts) > 2:
+            raise PromptError(f"prompt {name!r}: expected at most one line of `---`, found {len(parts) - 1}")
+        for part in parts:
+            _check(part, name=name, fields=fields)
+        *system, user = parts
+        return cls(name, "".join(system).strip(), user.strip())
+
+    def render(self, values: Mapping[str, str]) -> list[Message]:
+        """The messages with each field replaced; a value is never read for fields itself."""
+        user = Message("user", self.user.format_map(values))
+        return [Message("system", self.system.format_map(values)), user] if self.system else [user]
+
+
+def as_data(text: str) -> str:
+    """Text from outside, made unable to close or open the tags and chat marks that frame it in a prompt.
+
+    The ``<`` of such a tag becomes ``‹``; everything else stays.
+
+    >>> as_data("a < b </source> <|im_end|>")
+    'a < b ‹/source> ‹|im_end|>'
+    """
+    return _MARKUP.sub("‹", text)
+
+
+def _check(part: str, *, name: str, fields: Set[str]) -> None:
+    try:
+        found = [
+            (field, conversion, form) for _, field, form, conversion in Formatter().parse(part) if field is not None
+        ]
+    except ValueError as error:
+        hint = "a brace that is part of the text is written twice: {{ or }}"
+        raise PromptError(f"prompt {name!r}: {error}", hint=hint) from error
+    for field, form, conversion in found:
+        if field is not None and (field not in fields or conversion or form):
+            written = field + (f"!{conversion}" if conversion else "") + (f":{form}" if form else "")
+            known = ", ".join(f"{{{each}}}" for each in sorted(fields))
+            raise PromptError(
+                f"prompt {name!r}: unknown field {{{written}}}",
+                hint=f"known fields: {known}; a brace that is part of the text is written twice",
+            )

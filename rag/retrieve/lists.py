@@ -1,0 +1,81 @@
+"""What every fuser does before and after its formula: clean the lists, find the weights, sum, sort, cut."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Mapping, Sequence
+
+from rag.errors import ConfigError
+from rag.types import Chunk, Ranking, ScoredChunk
+
+logger = logging.getLogger(__name__)
+
+
+def clean(rankings: Sequence[Ranking]) -> list[list[ScoredChunk]]:
+    """The lists without scores that are not finite, best first, of a chunk given twice only its best place.
+
+    A score that is not a number is no evidence for the chunk, and must not reach a comparison: how many there were is
+    logged as a warning.
+    """
+    lists: list[list[ScoredChunk]] = []
+    for ranking in rankings:
+        best: dict[str, ScoredChunk] = {}
+        for hit in ranking:
+            if math.isfinite(hit.score):
+                best.setdefault(hit.chunk.id, hit)
+        bad = sum(not math.isfinite(hit.score) for hit in ranking)
+        if bad:
+            logger.warning("%d of %d scores of %s are not finite: left out", bad, len(ranking), ranking[0].origin)
+        lists.append(list(best.values()))
+    return lists
+
+
+def weights_for(weights: Sequence[float] | None, count: int) -> list[float]:
+    """One weight for each of `count` rankings; given weights repeat with each query of a question.
+
+    Raises:
+        ConfigError: `count` is not a multiple of the number of weights.
+    """
+    if weights is None:
+        return [1.0] * count
+    if not weights or count % len(weights):
+        raise ConfigError(
+            f"ask.fuse.weights: expected one weight for each retriever, got {len(weights)} for {count} rankings"
+        )
+    return list(weights) * (count // len(weights))
+
+
+def combine(
+    lists: Sequence[Sequence[ScoredChunk]],
+    parts: Sequence[Mapping[str, float]],
+    weights: Sequence[float],
+    *,
+    keep: int,
+    origin: str,
+) -> Ranking:
+    """Sum each chunk's weighted parts; best first, ties by chunk id, the first `keep`.
+
+    Args:
+        parts: for each list, what it says about each chunk id; an id it lacks adds nothing.
+    """
+    chunks: dict[str, Chunk] = {hit.chunk.id: hit.chunk for hits in lists for hit in hits}
+    fused = [
+        ScoredChunk(
+            chunk,
+            math.fsum(weight * part.get(key, 0.0) for part, weight in zip(parts, weights, strict=True)),
+            origin,
+        )
+        for key, chunk in chunks.items()
+    ]
+    return Ranking.of(fused, keep=keep)
+
+
+def mean_and_deviation(scores: Sequence[float]) -> tuple[float, float]:
+    """Mean and population standard deviation; (0, 0) of nothing. Equal scores have a deviation of exactly 0."""
+    if not scores:
+        return 0.0, 0.0
+    if min(scores) == max(scores):
+        return scores[0], 0.0
+    mean = math.fsum(scores) / len(scores)
+    return mean, math.sqrt(math.fsum((score - mean) ** 2 for score in scores) / len(scores))

@@ -1,0 +1,87 @@
+"""Sum of standardised scores, over the whole collection or over what was retrieved."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Sequence
+
+from rag.errors import ConfigError
+from rag.retrieve.lists import clean, combine, mean_and_deviation, weights_for
+from rag.types import Background, Chunk, Ranking, ScoredChunk
+
+logger = logging.getLogger(__name__)
+
+
+class CollectionZScoreFuser:
+    """The weighted sum of ``(score - mean) / sd`` with mean and population sd over all chunks the query may see.
+
+    Every candidate of the union gets every retriever's true score, so no list has gaps. A retriever that tells no chunk
+    apart has deviation 0 and adds 0; one to which a chunk stands out says so in its own unit, however few it retrieved.
+    That is why this holds up where one retriever is blind and rank fusion averages the good ranking away.
+
+    Raises:
+        ConfigError: a ranking has no background, as after a foreign retriever.
+    """
+
+    def __init__(self, *, keep: int, weights: Sequence[float] | None = None) -> None:
+        self.keep = keep
+        self.weights = weights
+
+    def fuse(self, rankings: Sequence[Ranking]) -> Ranking:
+        weights = weights_for(self.weights, len(rankings))
+        backgrounds = [_background(at, ranking) for at, ranking in enumerate(rankings)]
+        lists = clean(rankings)
+        chunks = list({hit.chunk.id: hit.chunk for hits in lists for hit in hits}.values())
+        parts = [_standardised(chunks, background) for background in backgrounds]
+        return combine(lists, parts, weights, keep=self.keep, origin="zscore")
+
+
+class ListZScoreFuser:
+    """The weighted sum of ``(score - mean) / sd`` with mean and population sd of each list; 0 where sd is 0.
+
+    A list that lacks a chunk adds the list's smallest value: 0 would say that the chunk is average.
+    """
+
+    def __init__(self, *, keep: int, weights: Sequence[float] | None = None) -> None:
+        self.keep = keep
+        self.weights = weights
+
+    def fuse(self, rankings: Sequence[Ranking]) -> Ranking:
+        weights = weights_for(self.weights, len(rankings))
+        lists = clean(rankings)
+        keys = {hit.chunk.id for hits in lists for hit in hits}
+        parts: list[dict[str, float]] = []
+        for hits in lists:
+            given = _of_list(hits)
+            lowest = min(given.values(), default=0.0)
+            parts.append({key: given.get(key, lowest) for key in keys})
+        return combine(lists, parts, weights, keep=self.keep, origin="zscore")
+
+
+def _background(at: int, ranking: Ranking) -> Background:
+    if ranking.background is None:
+        raise ConfigError(
+            f"ask.fuse: `zscore` over the collection needs each retriever's distribution; ranking {at + 1} has none",
+            hint="use {use: zscore, over: list} or {use: rrf}, which look at the retrieved chunks alone",
+        )
+    return ranking.background
+
+
+def _standardised(chunks: Sequence[Chunk], background: Background) -> dict[str, float]:
+    if not chunks or not background.deviation > 0:  # also where it is not a number
+        return {}
+    standardised = ((score - background.mean) / background.deviation for score in background.score(chunks))
+    values = {chunk.id: value for chunk, value in zip(chunks, standardised, strict=True) if math.isfinite(value)}
+    if len(values) < len(chunks):
+        logger.warning("%d of %d scores are not finite: taken as the lowest", len(chunks) - len(values), len(chunks))
+        lowest = min(values.values(), default=0.0)
+        return {chunk.id: values.get(chunk.id, lowest) for chunk in chunks}
+    return values
+
+
+def _of_list(hits: Sequence[ScoredChunk]) -> dict[str, float]:
+    mean, deviation = mean_and_deviation([hit.score for hit in hits])
+    if deviation == 0:
+        return {hit.chunk.id: 0.0 for hit in hits}
+    return {hit.chunk.id: (hit.score - mean) / deviation for hit in hits}
