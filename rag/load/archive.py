@@ -50,9 +50,8 @@ class Archive:
             _check(member)
         unpacked = sum(member.file_size for member in members)
         if unpacked > limits.max_unpacked_bytes:
-            raise ValueError(
-                f"it unpacks to {unpacked / 1e6:,.0f} MB, more than the limit of {limits.max_unpacked_bytes / 1e6:,.0f} MB"
-            )
+            allowed = limits.max_unpacked_bytes / 1e6
+            raise ValueError(f"it unpacks to {unpacked / 1e6:,.0f} MB, more than the limit of {allowed:,.0f} MB")
         return cls(zip_file)
 
     def read(self, name: str) -> bytes:

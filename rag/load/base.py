@@ -40,7 +40,7 @@ class Parsed:
     """What a parser made of the bytes. `text` is final; `layout` offsets point into it."""
 
     text: str
-    layout: Layout = Layout()
+    layout: Layout = field(default_factory=Layout)
     meta: Meta = field(default_factory=dict)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import astuple
-from typing import BinaryIO, cast, get_args
+from typing import IO, cast, get_args
 
 from rag.load.base import Parsed
 from rag.types import Box, Layout, Part, PartKind, Scalar
@@ -21,13 +21,13 @@ class BadMessageError(Exception):
     """The other side said something that is not in the protocol, or stopped in the middle."""
 
 
-def send(stream: BinaryIO, payload: bytes) -> None:
+def send(stream: IO[bytes], payload: bytes) -> None:
     stream.write(len(payload).to_bytes(_LENGTH_BYTES, "big"))
     stream.write(payload)
     stream.flush()
 
 
-def receive(stream: BinaryIO, *, at_most: int) -> bytes | None:
+def receive(stream: IO[bytes], *, at_most: int) -> bytes | None:
     """The next payload; ``None`` where the stream ends before it.
 
     Raises:

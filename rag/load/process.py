@@ -26,7 +26,7 @@ _BOOT = "import sys; sys.path.append(sys.argv[1]); from rag.load.child import ma
 
 
 class WorkerProcess:
-    """Started by the first `parse`; after a time-out, a crash or too much memory it is dead and cannot be used again."""
+    """Started by the first `parse`; dead for good after a time-out, a crash or too much memory."""
 
     def __init__(self, spec: ParseSpec) -> None:
         self.spec = spec

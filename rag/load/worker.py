@@ -135,29 +135,25 @@ class ParserPool:
             return self._parsed_in_worker(data, source)
 
     def _parsed_in_worker(self, data: bytes, source: Source) -> Parsed:
-        process: WorkerProcess | None = self._checkout()
-        usable = False
+        process = self._checkout()
         try:
-            parsed = process.parse(data, name=source.name, media_type=source.media_type, password=self._password())
-            usable = True
-            return parsed
-        except ValueError:
-            usable = True
-            raise
+            return process.parse(data, name=source.name, media_type=source.media_type, password=self._password())
         finally:
-            with self._lock:
-                self._busy.discard(process)
-                if usable and process.is_alive():
-                    self._idle.append(process)
-                    process = None
-            if process is not None:
-                process.kill()
+            self._give_back(process)
 
     def _checkout(self) -> WorkerProcess:
         with self._lock:
             process = self._idle.pop() if self._idle else WorkerProcess(self.spec)
             self._busy.add(process)
             return process
+
+    def _give_back(self, process: WorkerProcess) -> None:
+        with self._lock:
+            self._busy.discard(process)
+            if process.is_alive():
+                self._idle.append(process)
+                return
+        process.kill()
 
     def _password(self) -> str | None:
         return os.environ.get(self.spec.password_env) if self.spec.password_env else None

@@ -16,6 +16,7 @@ from rag.types import Layout, Part
 _DELIMITERS = (",", ";", "\t", "|")
 _SNIFFED_CHARACTERS = 1 << 16
 _SNIFFED_ROWS = 50
+_NAMED_COLUMNS = 40  # the names of more columns would be most of the text
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,7 @@ def _lines(rows: Iterator[list[str]]) -> Iterator[str]:
     for row in rows:
         if header is None and any(row):
             header = row if _is_header(row) else []
-            yield " | ".join(row)
+            yield " | ".join(row).rstrip(" |")
         else:
             yield _row(row, header or [])
 
@@ -59,8 +60,8 @@ def _row(row: Sequence[str], header: Sequence[str]) -> str:
     >>> _row(["Ada", "", "1815", "?"], ["Name", "Town", "Born"])
     'Name: Ada; Born: 1815; ?'
     """
-    if not header:
-        return " | ".join(row)
+    if not header or len(header) > _NAMED_COLUMNS:
+        return " | ".join(row).rstrip(" |")
     names = [*header, *[""] * max(0, len(row) - len(header))]
     return "; ".join(f"{name}: {cell}" if name else cell for name, cell in zip(names, row, strict=False) if cell)
 

@@ -12,8 +12,8 @@ from rag.load.parsers.office import attribute, child, children
 if TYPE_CHECKING:
     from lxml.etree import _Element
 
-_ROMAN = ((1000, "m"), (900, "cm"), (500, "d"), (400, "cd"), (100, "c"), (90, "xc"), (50, "l"), (40, "xl"))
-_ROMAN += ((10, "x"), (9, "ix"), (5, "v"), (4, "iv"), (1, "i"))
+_ROMAN = {1000: "m", 900: "cm", 500: "d", 400: "cd", 100: "c", 90: "xc", 50: "l", 40: "xl"}
+_ROMAN |= {10: "x", 9: "ix", 5: "v", 4: "iv", 1: "i"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ def _format(number: int, kind: str) -> str:
         text = chr(ord("a") + letter) * (repeated + 1)
     elif kind.endswith("Roman"):
         text, rest = "", number
-        for value, numeral in _ROMAN:
+        for value, numeral in _ROMAN.items():
             text += numeral * (rest // value)
             rest %= value
     else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from email import policy
 from email.errors import MessageError
-from email.message import EmailMessage
+from email.message import MIMEPart
 from email.parser import BytesParser
 from email.utils import parsedate_to_datetime
 
@@ -45,7 +45,7 @@ class EmlParser:
         return builder.parsed(_meta(headers))
 
 
-def _write_body(body: EmailMessage, builder: TextBuilder) -> None:
+def _write_body(body: MIMEPart, builder: TextBuilder) -> None:
     payload = body.get_payload(decode=True)
     text = decode(payload if isinstance(payload, bytes) else b"", body.get_content_charset() or "")
     if body.get_content_subtype() == "html":

@@ -14,18 +14,23 @@ from rag.load.builder import Limits, TextBuilder, squeeze
 from rag.load.decode import decode
 from rag.types import Scalar
 
+
+def _names(words: str) -> frozenset[str]:
+    return frozenset(words.split())
+
+
 _CHARSET = re.compile(rb"(?:charset|encoding)\s*=\s*[\"']?\s*([\w.:-]+)", re.IGNORECASE)
 _XML_DECLARATION = re.compile(r"^\s*<\?xml[^>]*\?>")
-_NEVER_READ = frozenset(
-    "script style noscript template svg iframe object embed canvas audio video map select textarea button datalist".split()
+_NEVER_READ = _names(
+    "script style noscript template svg iframe object embed canvas audio video map select textarea button datalist"
 )
 _BOILERPLATE_ROLES = frozenset({"navigation", "menu", "menubar", "search", "contentinfo"})
 _CONTENT = frozenset({"html", "body", "main", "article"})
-_PARAGRAPHS = frozenset(
-    "p h1 h2 h3 h4 h5 h6 ul ol dl table section article main header footer aside blockquote pre figure form fieldset hr "
-    "details address".split()
+_PARAGRAPHS = _names(
+    "p h1 h2 h3 h4 h5 h6 ul ol dl table section article main header footer aside blockquote pre figure "
+    "form fieldset hr details address"
 )
-_LINES = frozenset("html body div li dt dd tr caption figcaption summary legend option center td th".split())
+_LINES = _names("html body div li dt dd tr caption figcaption summary legend option center td th")
 _BREAK = "\x1e"  # stands for <br> until the block is flushed; decoded text holds no control characters
 _LONG_CELL = 1000
 
@@ -87,7 +92,8 @@ def _read(text: str, *, boilerplate: bool) -> _Reader:
     reader = _Reader(boilerplate)
     text = _XML_DECLARATION.sub("", text, count=1)
     if text.strip():
-        etree.fromstring(text, etree.HTMLParser(target=reader, no_network=True, huge_tree=True))
+        parser = etree.HTMLParser(target=reader, no_network=True, huge_tree=True)  # type: ignore[arg-type]  # always str
+        etree.fromstring(text, parser)
     return reader
 
 
@@ -164,11 +170,11 @@ class _Reader:
         elif len(tag) == 2 and tag[0] == "h" and tag[1] in "123456":
             self._heading = 0
 
-    def data(self, text: str) -> None:
+    def data(self, data: str) -> None:
         if self._title is not None:
-            self._title.append(text)
+            self._title.append(data)
         elif not self._skipped:
-            self._inline.append(text)
+            self._inline.append(data)
 
     def close(self) -> None:
         self._flush()

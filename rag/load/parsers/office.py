@@ -29,6 +29,11 @@ def attribute(element: _Element, name: str, default: str = "") -> str:
     return default
 
 
+def relation_id(element: _Element) -> str:
+    """The relationship an element refers to: its ``id`` with a namespace, beside which there may be one without."""
+    return next((str(value) for key, value in element.attrib.items() if str(key).endswith("}id")), "")
+
+
 def children(element: _Element, *names: str) -> Iterator[_Element]:
     return (child for child in element if local(child) in names)
 

@@ -7,6 +7,7 @@ import re
 import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from statistics import median
 
 import pypdfium2 as pdfium
@@ -103,7 +104,7 @@ def _lines(page: pdfium.PdfTextPage) -> Iterator[Line]:
         if not match.group().strip() or not rects:
             continue
         height = max(top - bottom for _, bottom, _, top in rects)
-        gaps = [b[0] - a[2] for a, b in zip(rects, rects[1:], strict=False)]
+        gaps = [b[0] - a[2] for a, b in pairwise(rects)]
         if max(gaps, default=0) > _WIDE_GAP_HEIGHTS * height:
             yield from _cut(page, text, match.start(), match.end(), height)
         else:
@@ -176,7 +177,7 @@ def _write_page(
 
 def _pitch(lines: Sequence[Line]) -> float:
     """The usual distance from line to line, in points."""
-    steps = [a.bottom - b.bottom for a, b in zip(lines, lines[1:], strict=False)]
+    steps = [a.bottom - b.bottom for a, b in pairwise(lines)]
     return median([step for step, line in zip(steps, lines, strict=False) if 0 < step < 3 * line.height] or [12.0])
 
 

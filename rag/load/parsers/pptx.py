@@ -17,6 +17,7 @@ from rag.load.parsers.office import (
     core_properties,
     descendants,
     local,
+    relation_id,
     write_table,
 )
 
@@ -56,7 +57,7 @@ class PptxParser:
 def _slides(archive: Archive) -> list[str]:
     """The slides' members in the order of the show."""
     relations = archive.relations(_MAIN)
-    listed = [attribute(slide, "id") for slide in descendants(archive.xml(_MAIN), "sldId")]
+    listed = [relation_id(slide) for slide in descendants(archive.xml(_MAIN), "sldId")]
     listed = [relation for relation in listed if relations.get(relation, ("", ""))[0] == "slide"]
     return [relations[relation][1] for relation in listed]
 
@@ -124,7 +125,7 @@ def _text(paragraph: _Element) -> str:
 def _write_frame(
     archive: Archive, frame: _Element, relations: dict[str, tuple[str, str]], builder: TextBuilder
 ) -> None:
-    """A table, or the words of a diagram."""
+    """A table, the words of a diagram, or the numbers of a chart."""
     for table in descendants(frame, "tbl"):
         write_table(builder, ([_cell(cell) for cell in children(row, "tc")] for row in children(table, "tr")))
     for diagram in descendants(frame, "relIds"):
@@ -133,6 +134,18 @@ def _write_frame(
         for paragraph in descendants(tree, "p") if tree is not None else ():
             if text := squeeze(_text(paragraph)):
                 builder.line(text)
+    for chart in descendants(frame, "chart"):
+        tree = archive.optional_xml(relations.get(relation_id(chart), ("", ""))[1])
+        for series in descendants(tree, "ser") if tree is not None else ():
+            name, labels, values = (_cached(series, kind) for kind in ("tx", "cat", "val"))
+            pairs = [" ".join(pair) for pair in zip(labels or [""] * len(values), values, strict=False)]
+            builder.line(f"{' '.join(name)}: {'; '.join(map(squeeze, pairs))}".strip(": "))
+    builder.break_lines(2)
+
+
+def _cached(series: _Element, kind: str) -> list[str]:
+    """The texts or numbers that a chart keeps of its worksheet."""
+    return [value.text or "" for found in children(series, kind) for value in descendants(found, "v")]
 
 
 def _cell(cell: _Element) -> str:

@@ -23,7 +23,7 @@ class RtfParser:
     def parse(self, data: bytes, name: str) -> Parsed:
         source = data.decode("latin-1")  # RTF is ASCII; what is not is written in escapes
         try:
-            text = str(rtf_to_text(source, errors="replace"))
+            text = str(rtf_to_text(source, errors="replace"))  # type: ignore[no-untyped-call]  # the library has no types
         except (LookupError, IndexError, TypeError, UnicodeError) as error:
             raise ValueError(f"the RTF is damaged: {error}") from error
         builder = TextBuilder(self.limits)
