@@ -72,7 +72,8 @@ def main() -> int:
                 outcome = f"{len(text):>7} letters" if text else f"{getattr(result, 'message', '')}"
                 print(f"{entry['class']:8}{name:58}{sum(hits)}/{len(hits)}  {seconds * 1000:6.0f} ms  {outcome}")
     print(
-        f"{right} of {files} plain+hard files right, {found} of {expected} phrases found; hostile: {refused} clear errors, {rescued} rescued; "
+        f"{right} of {files} plain+hard files right, {found} of {expected} phrases found; "
+        f"hostile: {refused} clear errors, {rescued} rescued; "
         f"slowest file {slowest:.2f} s"
     )
     return 1 if missing else 0

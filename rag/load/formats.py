@@ -42,9 +42,9 @@ _SUFFIXES: dict[str, str] = {
     "notebook": "ipynb",
     "eml": "eml",
     "rtf": "rtf",
-    "code": "py pyi js mjs cjs ts tsx jsx java kt kts scala go rs c h cc cpp cxx hpp hh cs swift m mm rb php pl pm lua "
-    "r jl sh bash zsh fish ps1 bat sql graphql proto css scss less vue svelte dart ex exs erl hs ml mli clj lisp el vim "
-    "cmake gradle groovy tf nix zig xml xsd xsl svg ini cfg conf properties diff patch",
+    "code": "py pyi js mjs cjs ts tsx jsx java kt kts scala go rs c h cc cpp cxx hpp hh cs swift m mm rb php pl pm "
+    "lua r jl sh bash zsh fish ps1 bat sql graphql proto css scss less vue svelte dart ex exs erl hs ml mli clj lisp "
+    "el vim cmake gradle groovy tf nix zig xml xsd xsl svg ini cfg conf properties diff patch",
 }
 SUFFIXES: dict[str, str] = {f".{suffix}": name for name, listed in _SUFFIXES.items() for suffix in listed.split()}
 """Suffix -> format. ``code`` is read as text; it is a name of its own so that connectors can tell it apart."""

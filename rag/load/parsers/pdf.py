@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from statistics import median
+from typing import TypeAlias
 
 import pypdfium2 as pdfium
 import pypdfium2.raw as raw
@@ -17,6 +18,9 @@ from rag.load.base import Parsed
 from rag.load.builder import Limits, TextBuilder, squeeze
 from rag.load.parsers.reading_order import Line, in_reading_order
 from rag.types import Box, Part, Scalar
+
+Rect: TypeAlias = tuple[float, float, float, float]
+"""left, bottom, right, top in PDF points, origin at the bottom left"""
 
 _LAM_AFTER_ALEF = re.compile("[\u0622\u0623\u0625\u0627]\u0644")
 _PRESENTATION_FORMS = re.compile("[\ufb00-\ufdff\ufe70-\ufefc]")
@@ -89,31 +93,52 @@ def _read_page(document: pdfium.PdfDocument, number: int) -> _Page:
         return _Page([])
     text_page = page.get_textpage()
     try:
-        left, _, _, top = page.get_bbox()
-        return _Page(in_reading_order(list(_lines(text_page))), left, top)
+        box = page.get_bbox()
+        turned = _Turn(page.get_rotation(), box)
+        left, _, _, top = turned(box)
+        return _Page(in_reading_order(list(_lines(text_page, turned))), left, top)
     finally:
         text_page.close()
         page.close()
 
 
-def _lines(page: pdfium.PdfTextPage) -> Iterator[Line]:
+@dataclass(frozen=True, slots=True)
+class _Turn:
+    """From a rectangle as drawn to one as shown, on a page of `box` turned clockwise by `degrees`."""
+
+    degrees: int
+    box: Rect
+
+    def __call__(self, rect: Rect) -> Rect:
+        left, bottom, right, top = rect
+        if self.degrees == 90:
+            return bottom, self.box[2] - right, top, self.box[2] - left
+        if self.degrees == 180:
+            return self.box[2] - right, self.box[3] - top, self.box[2] - left, self.box[3] - bottom
+        if self.degrees == 270:
+            return self.box[3] - top, left, self.box[3] - bottom, right
+        return rect
+
+
+def _lines(page: pdfium.PdfTextPage, turned: _Turn) -> Iterator[Line]:
     """The lines in the order they were drawn, cut at wide gaps; a line whose word goes on ends with `_HYPHEN`."""
     text = _ligatures_in_order(page, page.get_text_range())
     for match in _LINE.finditer(text):
-        rects = [page.get_rect(at) for at in range(page.count_rects(match.start(), len(match.group())))]
+        rects = [turned(page.get_rect(at)) for at in range(page.count_rects(match.start(), len(match.group())))]
         if not match.group().strip() or not rects:
             continue
         height = max(top - bottom for _, bottom, _, top in rects)
         gaps = [b[0] - a[2] for a, b in pairwise(rects)]
         if max(gaps, default=0) > _WIDE_GAP_HEIGHTS * height:
-            yield from _cut(page, text, match.start(), match.end(), height)
+            inked = [at for at in range(match.start(), match.end()) if not text[at].isspace()]
+            boxes = [(at, turned(page.get_charbox(at))) for at in inked]
+            yield from _cut(text, boxes, height)
         else:
             yield _line(text[match.start() : match.end()], rects)
 
 
-def _cut(page: pdfium.PdfTextPage, text: str, start: int, end: int, height: float) -> Iterator[Line]:
-    boxes = [(at, page.get_charbox(at)) for at in range(start, end) if not text[at].isspace()]
-    run: list[tuple[int, tuple[float, float, float, float]]] = []
+def _cut(text: str, boxes: Sequence[tuple[int, Rect]], height: float) -> Iterator[Line]:
+    run: list[tuple[int, Rect]] = []
     for at, box in boxes:
         if run and box[0] - run[-1][1][2] > _WIDE_GAP_HEIGHTS * height:
             yield _line(text[run[0][0] : run[-1][0] + 1], [box for _, box in run])
@@ -123,7 +148,7 @@ def _cut(page: pdfium.PdfTextPage, text: str, start: int, end: int, height: floa
         yield _line(text[run[0][0] : run[-1][0] + 1], [box for _, box in run])
 
 
-def _line(text: str, rects: Sequence[tuple[float, float, float, float]]) -> Line:
+def _line(text: str, rects: Sequence[Rect]) -> Line:
     if _PRESENTATION_FORMS.search(text):
         text = _PRESENTATION_FORMS.sub(lambda match: unicodedata.normalize("NFKC", match.group()), text)
     goes_on = text.endswith(_HYPHEN)

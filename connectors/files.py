@@ -1,0 +1,206 @@
+"""Local files: a folder, or a single file."""
+
+from __future__ import annotations
+
+import logging
+import os
+import stat
+from collections import Counter
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import yaml
+from pathspec import GitIgnoreSpec
+from pydantic import Field
+
+from rag.errors import ConfigError, SourceError
+from rag.load.base import Source
+from rag.load.decode import is_binary
+from rag.load.formats import SUFFIXES
+from rag.load.specs import ConnectorSpec
+
+if TYPE_CHECKING:
+    from rag.resources import Resources
+
+logger = logging.getLogger(__name__)
+
+ACCESS_FILE = ".access.yaml"
+_SNIFFED_BYTES = 8192
+
+
+class FilesSpec(ConnectorSpec):
+    """Files of a folder and the folders below it, in the order of their paths.
+
+    Hidden files, what .gitignore names, and links that lead out of the root are left out. Files of unknown suffix are
+    read when they hold text. A document's id is its path relative to the root.
+    """
+
+    use: Literal["files"] = "files"
+    root: str = "."
+    """The folder, or a single file; relative to the working directory."""
+    include: tuple[str, ...] = ()
+    """Patterns as in .gitignore; only files that match one are read. Empty: every file that holds text."""
+    exclude: tuple[str, ...] = ()
+    """Patterns as in .gitignore; files and folders that match one are left out."""
+    gitignore: bool = True
+    """Whether files that a .gitignore names are left out."""
+    prefix: str = ""
+    """Put before every id, to keep several roots apart: ``handbook/``."""
+    max_megabytes: float = Field(100, gt=0)
+    """Larger files are an error each (10^6 bytes)."""
+    access: tuple[str, ...] | None = None
+    """The principals who may see these documents. An ``.access.yaml`` in the root can say more: patterns, each with a
+    list of principals; the first that matches a file replaces this list."""
+
+    def build(self, resources: Resources) -> FilesConnector:
+        return FilesConnector(self)
+
+
+class FilesConnector:
+    """Walks the folder when it is asked; `skipped` counts what the last walk left out, by reason."""
+
+    def __init__(self, spec: FilesSpec) -> None:
+        self.spec = spec
+        self.skipped: Counter[str] = Counter()
+
+    def load(self) -> Iterator[Source]:
+        """Raises `SourceError` when there is no such folder, `ConfigError` when ``.access.yaml`` is wrong."""
+        root = Path(self.spec.root).expanduser()
+        if not root.exists():
+            raise SourceError("there is no such folder or file", source=str(root), hint="check ingest.load root")
+        if root.is_file():
+            yield self._source(root, root.name, self.spec.access)
+            return
+        rules = _access_rules(root / ACCESS_FILE)
+        for path, name in self._paths(root):
+            access = next((allowed for pattern, allowed in rules if pattern.match_file(name)), self.spec.access)
+            yield self._source(path, name, access)
+        if self.skipped:
+            logger.info("%s: left out %s", root, ", ".join(f"{n} {reason}" for reason, n in self.skipped.items()))
+
+    def count(self) -> int:
+        """How many files `load` will list."""
+        root = Path(self.spec.root).expanduser()
+        return 1 if root.is_file() else sum(1 for _ in self._paths(root)) if root.exists() else 0
+
+    def _paths(self, root: Path) -> Iterator[tuple[Path, str]]:
+        self.skipped = Counter()
+        include = GitIgnoreSpec.from_lines(self.spec.include) if self.spec.include else None
+        exclude = GitIgnoreSpec.from_lines(self.spec.exclude)
+        for path, name in self._walk(root, "", exclude, []):
+            if include is not None and not include.match_file(name):
+                self.skipped["not included"] += 1
+            elif include is None and path.suffix.lower() not in SUFFIXES and not _holds_text(path):
+                self.skipped["binary"] += 1
+            else:
+                yield path, name
+
+    def _walk(
+        self, folder: Path, place: str, exclude: GitIgnoreSpec, ignores: list[tuple[str, GitIgnoreSpec]]
+    ) -> Iterator[tuple[Path, str]]:
+        """Regular files below `folder`, whose path from the root is `place`, sorted by name."""
+        try:
+            entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+        except OSError as error:
+            raise SourceError(f"the folder cannot be read: {error.strerror}", source=str(folder)) from error
+        gitignore = folder / ".gitignore"
+        if self.spec.gitignore and gitignore.is_file():
+            lines = gitignore.read_text("utf-8", "replace").splitlines()
+            ignores = [(place, GitIgnoreSpec.from_lines(lines)), *ignores]
+        for entry in entries:
+            name = f"{place}{entry.name}"
+            is_folder = entry.is_dir(follow_symlinks=False)
+            shown = f"{name}/" if is_folder else name
+            if entry.name.startswith("."):
+                self.skipped["hidden"] += 1
+            elif exclude.match_file(shown) or _ignored(shown, ignores):
+                self.skipped["ignored"] += 1
+            elif is_folder:
+                yield from self._walk(Path(entry.path), shown, exclude, ignores)
+            elif entry.is_file() and self._stays_inside(Path(entry.path)):
+                yield Path(entry.path), name
+            else:  # links to folders too: what they lead to inside the root is read in its own place
+                self.skipped["links and special files"] += 1
+
+    def _stays_inside(self, path: Path) -> bool:
+        root = Path(self.spec.root).expanduser()
+        return not path.is_symlink() or path.resolve().is_relative_to(root.resolve())
+
+    def _source(self, path: Path, name: str, access: tuple[str, ...] | None) -> Source:
+        status = path.stat()
+        return Source(
+            id=self.spec.prefix + name,
+            uri=path.as_posix(),
+            name=path.name,
+            read=partial(self._read, path),
+            stamp=f"{status.st_size}-{status.st_mtime_ns}",
+            meta={
+                "path": name,
+                "suffix": path.suffix.lower(),
+                "modified": datetime.fromtimestamp(status.st_mtime, UTC).isoformat(timespec="seconds"),
+            },
+            access=access,
+        )
+
+    def _read(self, path: Path) -> bytes:
+        try:
+            if path != Path(self.spec.root).expanduser() and not self._stays_inside(path):
+                raise SourceError("it has become a link out of the folder", source=path.as_posix())
+            with path.open("rb") as file:
+                status = os.fstat(file.fileno())
+                limit = int(self.spec.max_megabytes * 1e6)
+                if not stat.S_ISREG(status.st_mode):
+                    raise SourceError("it is not a regular file", source=path.as_posix())
+                if status.st_size > limit:
+                    raise SourceError(
+                        f"it has {status.st_size / 1e6:,.1f} MB, more than the limit of {self.spec.max_megabytes:g} MB",
+                        source=path.as_posix(),
+                        hint="raise max_megabytes of the connector",
+                    )
+                return file.read(limit)
+        except OSError as error:
+            raise SourceError(f"it cannot be read: {error.strerror}", source=path.as_posix()) from error
+
+
+def _ignored(name: str, ignores: list[tuple[str, GitIgnoreSpec]]) -> bool:
+    """As git decides: the deepest .gitignore that says anything about the name."""
+    for base, spec in ignores:
+        decided = spec.check_file(name.removeprefix(base)).include
+        if decided is not None:
+            return decided
+    return False
+
+
+def _holds_text(path: Path) -> bool:
+    """Whether a file of unknown suffix looks like text; one that cannot be opened is listed, to be reported."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(_SNIFFED_BYTES)
+    except OSError:
+        return True
+    return not is_binary(head)
+
+
+def _access_rules(path: Path) -> list[tuple[GitIgnoreSpec, tuple[str, ...]]]:
+    """The rules of an access file, in its order.
+
+    Raises:
+        ConfigError: it is not a mapping of patterns to lists of principals.
+    """
+    if not path.is_file():
+        return []
+    try:
+        rules = yaml.safe_load(path.read_text("utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"it is not valid YAML: {error}", where=str(path)) from error
+    if not isinstance(rules, dict):
+        raise ConfigError("expected a mapping of patterns to lists of principals", where=str(path))
+    found = []
+    for pattern, principals in rules.items():
+        if not isinstance(principals, list) or not all(isinstance(principal, str) for principal in principals):
+            raise ConfigError(f"{pattern}: expected a list of principals, each a text", where=str(path))
+        found.append((GitIgnoreSpec.from_lines([str(pattern)]), tuple(principals)))
+    return found
