@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TypeAlias, cast
 
-from rag.config.problems import Path
+from rag.config.problems import Origin, Path, dotted, holds_secret, names_secret, without_login
 from rag.config.spec import Spec
 from rag.config.yaml import Plain, scalar
 
@@ -73,6 +73,18 @@ def to_yaml(values: Mapped) -> str:
     Dumper.add_representer(str, text)
     dumped: str = yaml.dump(values, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=120)
     return dumped
+
+
+def shown(value: Plain, path: Path, origins: Mapping[str, Origin] | None = None) -> Plain:
+    """A value as it may be printed: secrets and logins hidden, by the name of the value or of its ``${VAR}``."""
+    if isinstance(value, dict):
+        return {name: shown(child, (*path, name), origins) for name, child in value.items()}
+    if isinstance(value, list):
+        return [shown(child, (*path, at), origins) for at, child in enumerate(value)]
+    origin = (origins or {}).get(dotted(path))
+    if value is not None and (holds_secret(path) or (origin is not None and names_secret(origin.variable))):
+        return "***"
+    return without_login(value) if isinstance(value, str) else value
 
 
 def _value(value: object, dumped: Plain, *, full: bool) -> Plain:

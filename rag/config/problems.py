@@ -61,6 +61,17 @@ class Problem:
         caret = " " * (self.origin.column - 1 - start) + "^"
         return f"{head}\n{self.origin.line:>5} | {excerpt}\n{'':>5} | {caret}"
 
+    def record(self) -> dict[str, str | int | None]:
+        """For JSON; `file` is what the origin is called, lines and columns are ``None`` where there is no file."""
+        line, column = (self.origin.line, self.origin.column) if self.origin.in_file else (None, None)
+        return {
+            "file": self.origin.label,
+            "line": line,
+            "column": column,
+            "path": dotted(self.path),
+            "message": self.message,
+        }
+
     def hidden(self) -> Problem:
         """Without the line of the file, where that holds a secret."""
         excerpt = self.origin.excerpt

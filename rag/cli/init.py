@@ -1,0 +1,33 @@
+"""`rag init`"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def init(
+    path: Annotated[Path, typer.Argument(help="The file to write, or a folder to write pipeline.yaml in.")] = Path(
+        "pipeline.yaml"
+    ),
+    force: Annotated[bool, typer.Option("--force", help="Replace the file if it is there.")] = False,
+) -> None:
+    """Write a commented pipeline.yaml to start from, and the schema that editors complete it from."""
+    from rag import library
+    from rag.cli.schema import schema
+    from rag.errors import ConfigError
+
+    file = path / "pipeline.yaml" if path.is_dir() else path
+    text = library.shipped("pipelines").joinpath("hybrid.yaml").read_text(encoding="utf-8")
+    schema_file = Path(".ragloom") / "pipeline.schema.json"
+    text = text.replace("$schema=pipeline.schema.json", f"$schema={schema_file.as_posix()}", 1)
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with file.open("w" if force else "x", encoding="utf-8") as out:
+            out.write(text)
+    except FileExistsError:
+        raise ConfigError(f"{file} is already there", hint="--force replaces it") from None
+    schema(file.parent / schema_file)
+    typer.echo(f'wrote {file}; next: rag ingest, then rag ask "..."')

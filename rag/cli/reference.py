@@ -1,0 +1,97 @@
+"""Writes docs/yaml-reference.md from the models: ``python -m rag.cli.reference > docs/yaml-reference.md``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from rag import registry
+from rag.cli.describe import Option, documentation, options
+from rag.config.stage import use_of_field
+from rag.index.specs import IndexSpec
+from rag.load.specs import ParseSpec
+from rag.pipeline.spec import AskSpec, IngestSpec
+
+if TYPE_CHECKING:
+    from rag.config.spec import Spec
+
+HEAD = """\
+# The pipeline file
+
+Generated from the models by `python -m rag.cli.reference`; a test keeps it up to date.
+
+```yaml
+version: 1                  # of this format
+extends: hybrid             # optional: the pipeline under this one, by name or by a path relative to this file
+presets: [minilm-int8]      # optional: files from configs/, over what is extended and under this file
+ingest: {}                  # from sources to an index
+ask: {}                     # from a question to a cited answer
+```
+
+**Names** of pipelines, presets and prompts are looked up in `pipelines/`, `configs/` and `prompts/` of the working
+directory first, then among those that ship. A pipeline given as a path ends in `.yaml` or has a slash in it.
+
+**Layers**, lowest first: defaults, what is extended, presets, the file, environment variables
+(`RAG__ASK__FUSE__KEEP=5`), then `--set ask.fuse.keep=20`. Mappings merge and lists replace; a mapping with another
+`use` drops what lower layers say beside theirs. Single items of a list are changed from outside by their number,
+`--set ask.retrieve.0.k=50`. `rag show --resolved --origin` says where each value was written.
+
+**Variables**: `${NAME}` and `${NAME:-default}` are filled in after the file was read, so they cannot change its
+structure. An unquoted value that is nothing but one variable is read as YAML reads a value, so that `k: ${K}` can be a
+number. `$${` is a plain `${`. Secrets are named, not written: `api_key_env: OPENAI_API_KEY`.
+
+**Paths** (`ingest.index.path`, `root`, ...) count from the directory in which `rag` is started, also in a pipeline that
+is found by name; only `extends` counts from the file it stands in.
+
+**YAML** is 1.2: `on`, `no` and `12:30` are text, `1e-5` is a number. Equal keys in one mapping and tags are refused; a
+file has at most 256 KiB, and 10,000 values with its aliases written out.
+"""
+
+
+def reference() -> str:
+    """The whole page, of what ships."""
+    return "\n".join([HEAD, *_section("ingest", IngestSpec), *_section("ask", AskSpec)])
+
+
+def _section(title: str, section: type[Spec]) -> Iterator[str]:
+    yield f"## `{title}`\n"
+    for name, field in section.model_fields.items():
+        place = f"{title}.{name}"
+        use = use_of_field(field)
+        shape = " (a list)" if str(field.annotation).startswith("tuple") else ""
+        yield f"### `{place}`{shape}\n\n{field.description}\n"
+        if use is not None:
+            yield from _components(use.stage)
+        elif field.annotation is ParseSpec:
+            yield f"{documentation(ParseSpec)}\n\n{_table(options(ParseSpec))}\n"
+        elif field.annotation is IndexSpec:
+            yield f"{_table(options(IndexSpec))}\n"
+            for part, part_field in IndexSpec.model_fields.items():
+                if (part_use := use_of_field(part_field)) is not None:
+                    yield f"### `{place}.{part}`\n\n{part_field.description}\n"
+                    yield from _components(part_use.stage)
+
+
+def _components(stage: str) -> Iterator[str]:
+    names = registry.names(stage, plugins=False)
+    if not names:
+        yield f"None ships; plug-ins add them in the entry point group `rag.{stage}`.\n"
+    for name in names:
+        spec = registry.find(stage, name)
+        table = _table(options(spec))
+        yield f"#### `use: {name}`\n\n{documentation(spec)}\n" + (f"\n{table}\n" if table else "")
+
+
+def _table(rows: list[Option]) -> str:
+    if not rows:
+        return ""
+    lines = ["| option | value | default | |", "| --- | --- | --- | --- |"]
+    for row in rows:
+        default = "**required**" if row.default is None else f"`{row.default}`"
+        cells = [f"`{row.name}`", row.values, default, row.doc.replace("\n", " ")]
+        lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    print(reference(), end="")
