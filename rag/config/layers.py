@@ -18,7 +18,8 @@ from rag.config.variables import fill
 from rag.config.yaml import Node, Plain, parse_value, read
 from rag.errors import ConfigError
 
-Find: TypeAlias = Callable[[Literal["pipelines", "configs"], str], FilePath]
+Kind: TypeAlias = Literal["pipelines", "configs"]
+Find: TypeAlias = Callable[[Kind, str], FilePath]
 """Finds a pipeline or a preset by name; raises `UnknownNameError`."""
 
 ENVIRONMENT = "RAG__"
@@ -53,7 +54,7 @@ def gather(
         ConfigError: a layer cannot be read or is not YAML, a name is unknown, or files extend each other in a circle.
     """
     reader = _Reader(find)
-    tree = merge(written(defaults, DEFAULT), reader.layer(source, "pipelines", ()))
+    tree = reader.over(written(defaults, DEFAULT), source, "pipelines", ())
     from_environment = [
         (name.removeprefix(ENVIRONMENT).lower().split("__"), value, f"${name}")
         for name, value in sorted(environ.items())
@@ -115,10 +116,8 @@ class _Reader:
         self.find = find
         self.files: list[str] = []
 
-    def layer(
-        self, source: Node | FilePath, kind: Literal["pipelines", "configs"], above: tuple[FilePath, ...]
-    ) -> Node:
-        """A file merged over its presets over what it extends; `above` are the files that led here."""
+    def over(self, base: Node, source: Node | FilePath, kind: Kind, above: tuple[FilePath, ...]) -> Node:
+        """What a file extends over `base`, its presets over that, itself on top; `above` are the files that led here."""
         folder, node = FilePath(), source
         if isinstance(node, FilePath):
             path = node.resolve()
@@ -131,13 +130,12 @@ class _Reader:
             raise InvalidConfigError([Problem(node.origin, (), "expected a mapping with `ingest` and `ask`")])
         own = dict(node.value)
         extends, presets = own.pop("extends", None), own.pop("presets", None)
-        base = written({}, DEFAULT)
         if extends is not None:
             if kind == "configs":
                 raise _problem(extends, ("extends",), "a preset cannot extend a pipeline; it may name other presets")
-            base = self.layer(self._extended(extends, folder), "pipelines", above)
+            base = self.over(base, self._extended(extends, folder), "pipelines", above)
         for at, preset in enumerate(_listed(presets)):
-            base = merge(base, self.layer(self._found(preset, "configs", ("presets", at)), "configs", above))
+            base = self.over(base, self._found(preset, "configs", ("presets", at)), "configs", above)
         if isinstance(source, FilePath):
             self.files.append(shown(source))
         return merge(base, replace(node, value=own))
@@ -153,7 +151,7 @@ class _Reader:
             raise _problem(node, ("extends",), f"there is no file {shown(path)}")
         return path
 
-    def _found(self, node: Node, kind: Literal["pipelines", "configs"], path: Path) -> FilePath:
+    def _found(self, node: Node, kind: Kind, path: Path) -> FilePath:
         try:
             return self.find(kind, _text(node, path))
         except InvalidConfigError:

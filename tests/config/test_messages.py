@@ -1,0 +1,168 @@
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping
+
+import pytest
+
+from rag.config.problems import InvalidConfigError
+from rag.pipeline.spec import PipelineSpec
+
+
+def problems(text: str, environ: Mapping[str, str] | None = None) -> str:
+    with pytest.raises(InvalidConfigError) as raised:
+        PipelineSpec.from_yaml(textwrap.dedent(text), environ=environ or {})
+    return str(raised.value)
+
+
+def heads(text: str, environ: Mapping[str, str] | None = None) -> list[str]:
+    """The first line of each problem."""
+    return [line for line in problems(text, environ).split("\n") if " | " not in line]
+
+
+def test_every_problem_of_a_file_is_reported_at_once_with_its_line_and_a_caret() -> None:
+    text = """\
+    ask:
+      fuse:
+        use: rrf
+        keep: 0
+        constnat: 60
+      rerank:
+        - use: mrm
+        - use: mmr
+          keep: many
+    """
+    expected = """\
+    <text>:4:11: ask.fuse.keep: expected at least 1, got 0
+        4 |     keep: 0
+          |           ^
+    <text>:5:5: ask.fuse.constnat: unknown key; did you mean `constant`?
+        5 |     constnat: 60
+          |     ^
+    <text>:7:12: ask.rerank.0.use: unknown reranker 'mrm'; did you mean 'mmr'? (known: mmr)
+        7 |     - use: mrm
+          |            ^
+    <text>:9:13: ask.rerank.1.keep: expected a whole number, got 'many'
+        9 |       keep: many
+          |             ^"""
+    assert problems(text) == textwrap.dedent(expected)
+
+
+@pytest.mark.parametrize(
+    ("text", "head"),
+    [
+        ("version: 2", "<text>:1:10: version: expected 1, got 2"),
+        ("ak: {}", "<text>:1:1: ak: unknown key; did you mean `ask`?"),
+        ("extend: hybrid", "<text>:1:1: extend: unknown key; did you mean `extends`?"),
+        ("zzz: 1", "<text>:1:1: zzz: unknown key (known: version, ingest, ask, extends, presets)"),
+        ("ask: 3", "<text>:1:6: ask: expected a mapping, got 3"),
+        ("ask:", "<text>:1:5: ask: expected a mapping, got nothing"),
+        ("ask: {fuse: rrf}", "<text>:1:13: ask.fuse: expected a mapping with `use`"),
+        ("ask: {rerank: {use: mmr}}", "<text>:1:15: ask.rerank: expected a list, got a mapping"),
+        (
+            "ask: {rerank: [{keep: 3}]}",
+            "<text>:1:16: ask.rerank.0: `use` is missing; it names the reranker (known: mmr)",
+        ),
+        ("ask: {rerank: [mmr]}", "<text>:1:16: ask.rerank.0: expected a mapping with `use`"),
+        ("ask: {transform: [{use: x}]}", "<text>:1:25: ask.transform.0.use: unknown query transform 'x' (known: none)"),
+        (
+            "ask: {compress: {use: 5}}",
+            "<text>:1:23: ask.compress.use: `use` is 5; it names the compressor (known: none, sentences)",
+        ),
+        ("ask: {retrieve: []}", "<text>:1:17: ask.retrieve: expected at least 1 item, got 0 items"),
+        (
+            "ask: {fuse: {over: lists}}",
+            "<text>:1:20: ask.fuse.over: expected 'collection' or 'list', got 'lists'; did you mean 'list'?",
+        ),
+        ("ask: {fuse: {weights: [1, x]}}", "<text>:1:27: ask.fuse.weights.1: expected a number, got 'x'"),
+        ("ask: {fuse: {weights: [1, .inf]}}", "<text>:1:27: ask.fuse.weights.1: expected a finite number, got inf"),
+        ("ask: {fuse: {keep: 1.5}}", "<text>:1:20: ask.fuse.keep: expected a whole number, got 1.5"),
+        ("ingest: {embed: {model: 5}}", "<text>:1:25: ingest.embed.model: expected text, got 5"),
+        (
+            "ingest: {embed: {allow_download: maybe}}",
+            "<text>:1:34: ingest.embed.allow_download: expected true or false, got 'maybe'",
+        ),
+        (
+            "ingest: {embed: {use: sentence-transformers}}",
+            "<text>:1:10: ingest.embed.model: is missing",
+        ),
+        (
+            "ingest: {chunk: {overlap: 500}}",
+            "<text>:1:10: ingest.chunk: overlap must be less than the size, 200, got 500",
+        ),
+        ("ingest: {index: {dense: {use: hnws}}}", "<text>:1:31: ingest.index.dense.use: unknown dense index 'hnws'; "),
+        ("ingest: {index: {dense: {use: hnsw, n: 3}}}", "<text>:1:37: ingest.index.dense.n: unknown key"),
+        (
+            "ingest: {parse: {memory_mb: 64}}",
+            "<text>:1:18: ingest.parse.memory_mb: unknown key; did you mean `memory_mib`?",
+        ),
+        ("ask: {generate: {threshold: 2}}", "<text>:1:29: ask.generate.threshold: expected at most 1.0, got 2"),
+    ],
+)
+def test_a_problem_is_said_in_our_words_at_its_place(text: str, head: str) -> None:
+    (found,) = heads(text)
+    assert found.startswith(head)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            "ingest: {chunk: {tokens: 255}}",
+            ["<text>:1:26: ingest.chunk.tokens: expected at most 254, the window of the embedder, got 255"],
+        ),
+        (
+            "ingest: {index: {dense: null}}",
+            ["<text>:1:25: ingest.index.dense: is null, but ask.retrieve.0 (dense) needs it"],
+        ),
+        (
+            "ingest: {index: {sparse: null}}",
+            ["<text>:1:26: ingest.index.sparse: is null, but ask.retrieve.1 (sparse) needs it"],
+        ),
+        (
+            "ingest: {index: {dense: null}}\nask: {retrieve: [{use: sparse}], rerank: [{use: mmr}]}",
+            ["<text>:1:25: ingest.index.dense: is null, but ask.rerank.0 (mmr) needs it"],
+        ),
+        (
+            "ask: {fuse: {use: single}}",
+            ["<text>:1:19: ask.fuse.use: 'single' takes one retriever, ask.retrieve has 2"],
+        ),
+        (
+            "ask: {fuse: {use: rrf, weights: [1]}}",
+            ["<text>:1:33: ask.fuse.weights: expected one weight for each of 2 retrievers, got 1"],
+        ),
+    ],
+)
+def test_stages_that_do_not_fit_together_are_reported_without_loading_a_model(text: str, expected: list[str]) -> None:
+    assert heads(text) == expected
+
+
+def test_a_problem_in_a_variable_of_the_environment_names_the_variable() -> None:
+    assert problems("version: 1", {"RAG__ASK__FUSE__KEEP": "many"}) == (
+        "$RAG__ASK__FUSE__KEEP: ask.fuse.keep: expected a whole number, got 'many'"
+    )
+
+
+def test_an_unset_variable_is_one_problem_among_the_others() -> None:
+    assert heads("ask: {fuse: {keep: '${GONE}'}, compress: {keep: 0}}") == [
+        "<text>:1:20: ask.fuse.keep: the environment variable GONE is not set; set it, or write ${GONE:-default}",
+        "<text>:1:49: ask.compress.keep: expected at least 1, got 0",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "environ"),
+    [
+        ("ask: {generate: {use: openai, base_url: 'http://x/v1', model: m, api_key: hunter2}}", {}),
+        ("ask: {generate: {use: openai, base_url: 'ftp://me:hunter2@x/v1', model: m}}", {}),
+        ("ask: {fuse: {keep: '${MY_TOKEN}'}}", {"MY_TOKEN": "hunter2"}),
+        ("version: 1", {"RAG__ASK__GENERATE__API_KEY": "hunter2"}),
+    ],
+)
+def test_no_problem_shows_a_secret(text: str, environ: Mapping[str, str]) -> None:
+    assert "hunter2" not in problems(text, environ)
+
+
+def test_a_literal_key_is_answered_with_how_to_name_it() -> None:
+    text = "ask: {generate: {use: openai, base_url: 'http://x/v1', model: m, api_key: hunter2}}"
+    assert heads(text) == ["<text>:1:66: ask.generate.api_key: unknown key; did you mean `api_key_env`?"]
