@@ -22,7 +22,7 @@ class Hits:
 
     `mean` and `deviation` (population) are over the `size` rows the query may see, those without a match included
     (score 0 in a sparse index); approximate indexes take them from a fixed random sample. `score` gives the score of
-    any rows.
+    any rows; a row of -1 is a chunk this generation does not have and scores the mean, which says nothing.
     """
 
     rows: Rows

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from rag.embed.base import EmbedderIdentity, Vectors
 from rag.errors import IndexMismatchError, IndexNotFoundError
 from rag.index import database
-from rag.index.reader import Reader
+from rag.index.reader import Reader, different_terms
 from rag.index.records import Manifest
 
 if TYPE_CHECKING:
@@ -55,8 +55,8 @@ class IndexDirectory:
             IndexMismatchError: another version of the format.
             IndexCorruptError: the database cannot be read.
         """
-        with database.open_snapshot(self.path) as snapshot:
-            return snapshot.manifest
+        with database.open_snapshot(self.path) as (_, manifest):
+            return manifest
 
     def check(self, identity: EmbedderIdentity | None) -> None:
         """Hold the pipeline's embedder and terms against the index; ``None`` where the pipeline has no embedder.
@@ -66,14 +66,13 @@ class IndexDirectory:
         """
         manifest = self.reader().manifest
         if identity is not None and manifest.dense is not None:
+            from rag.index.store import require_same_model
+
             require_same_model(self.path, manifest, identity)
         if self.spec.sparse is not None:
             wanted = self.spec.sparse.analyzer().name
-            if manifest.analyzer != wanted:
-                raise IndexMismatchError(
-                    f"{self.path}: the index holds terms of {manifest.analyzer!r}, the pipeline makes {wanted!r}",
-                    hint="`rag rebuild` makes the terms anew from the index itself",
-                )
+            if self.reader().rows and manifest.analyzer != wanted:
+                raise different_terms(self.path, manifest, wanted)
 
     def reader(self) -> Reader:
         """A snapshot of the newest generation, kept and shared between threads until `refresh`.
@@ -93,8 +92,8 @@ class IndexDirectory:
         with self._lock:
             if self._reader is None:
                 return False
-            with database.open_snapshot(self.path) as snapshot:
-                if (snapshot.manifest.uuid, snapshot.manifest.generation) == (
+            with database.open_snapshot(self.path) as (_, manifest):
+                if (manifest.uuid, manifest.generation) == (
                     self._reader.manifest.uuid,
                     self._reader.generation,
                 ):
@@ -146,19 +145,3 @@ class IndexDirectory:
             if self._reader is not None:
                 self._reader.close()
                 self._reader = None
-
-
-def require_same_model(path: Path, manifest: Manifest, identity: EmbedderIdentity) -> None:
-    """Raise `IndexMismatchError` unless the index's vectors and the embedder's are comparable."""
-    wanted = identity.as_dict()
-    stored = dict(manifest.dense or {})
-    if stored == wanted:
-        return
-    differ = [name for name in wanted if stored.get(name) != wanted[name]]
-    index_has = ", ".join(f"{name} {stored.get(name)!r}" for name in differ)
-    pipeline_has = ", ".join(f"{name} {wanted[name]!r}" for name in differ)
-    raise IndexMismatchError(
-        f"{path}: the index holds vectors of {stored.get('model')!r} ({index_has}), "
-        f"the pipeline embeds with {identity.model!r} ({pipeline_has})",
-        hint="use the same model, or `rag rebuild --embed-only`",
-    )

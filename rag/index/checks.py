@@ -1,0 +1,122 @@
+"""What can be wrong with an index, looked for: the questions behind `rag doctor`."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from rag.index import database
+from rag.index.codec import decode
+from rag.index.records import Problem
+from rag.index.segments import checksum
+
+if TYPE_CHECKING:
+    from rag.index.reader import Reader
+
+EMBED = "`rag rebuild --embed-only`"
+INGEST = "`rag ingest --force`"
+EXAMPLES = 20  # of one kind, so that one broken parser does not print a million lines
+BLOCK = 8192  # vectors looked at together
+
+
+def problems_of(reader: Reader, *, deep: bool) -> Iterator[Problem]:
+    """All problems of a reader's generation. `deep` reads every byte."""
+    yield from _database(reader, deep=deep)
+    yield from _files(reader, deep=deep)
+    yield from _rows(reader)
+    yield from _chunks(reader)
+    if deep:
+        yield from _spans(reader)
+        yield from _vectors(reader)
+
+
+def _database(reader: Reader, *, deep: bool) -> Iterator[Problem]:
+    path = str(reader.path / database.NAME)
+    try:
+        for (line,) in reader.connection.execute(f"PRAGMA {'integrity_check' if deep else 'quick_check'}(20)"):
+            if line != "ok":
+                yield Problem("damaged-database", path, line, "restore a backup, or delete the folder and ingest again")
+    except sqlite3.DatabaseError as error:
+        yield Problem("damaged-database", path, str(error), "restore a backup, or delete the folder and ingest again")
+
+
+def _files(reader: Reader, *, deep: bool) -> Iterator[Problem]:
+    folder = reader.path / database.VECTORS
+    named = {segment.file for segment in reader.segments if segment.file is not None}
+    for segment in reader.segments:
+        if segment.file is None:
+            continue
+        path = folder / segment.file
+        if not path.is_file():
+            yield Problem("truncated-segment", str(path), "the file is missing", EMBED)
+        elif path.stat().st_size != segment.bytes:
+            sizes = f"expected {segment.bytes} bytes, found {path.stat().st_size}"
+            yield Problem("truncated-segment", str(path), sizes, EMBED)
+        elif deep and (found := checksum(path)) != segment.checksum:
+            yield Problem("damaged-segment", str(path), f"expected BLAKE2b {segment.checksum}, found {found}", EMBED)
+    for path in sorted(folder.glob("*")):
+        if path.name not in named:
+            yield Problem("orphan-file", str(path), "no segment names it", "the next `rag ingest` deletes it")
+
+
+def _rows(reader: Reader) -> Iterator[Problem]:
+    """Rows and chunks are the same set; every segment has terms or none has."""
+    path = str(reader.path / database.NAME)
+    stored = np.fromiter((id_ for (id_,) in reader.connection.execute("SELECT id FROM chunks")), np.int64)
+    live = reader.chunk_ids[reader.live]
+    orphans, lost = np.setdiff1d(live, stored), np.setdiff1d(stored, live)
+    if orphans.size:
+        yield Problem("orphan-vectors", path, f"{len(orphans)} rows belong to no chunk", INGEST)
+    if lost.size:
+        yield Problem("orphan-vectors", path, f"{len(lost)} chunks have no row", INGEST)
+    if reader.manifest.analyzer is not None and any(segment.lengths is None for segment in reader.segments):
+        yield Problem("missing-terms", path, "some chunks have no terms", "`rag rebuild`")
+
+
+def _chunks(reader: Reader) -> Iterator[Problem]:
+    where = 'SELECT d.key, c.start, c."end" FROM chunks c JOIN documents d ON d.id = c.document'
+    empty = f"{where} WHERE TRIM(CAST(c.text AS TEXT), char(9, 10, 11, 12, 13, 32)) = '' LIMIT {EXAMPLES}"
+    for key, start, end in reader.connection.execute(empty):
+        yield Problem("empty-chunk", decode(key), f"nothing but white space at [{start}, {end})", INGEST)
+    same = (
+        "SELECT COUNT(*), MIN(c.id), CAST(SUBSTR(c.text, 1, 60) AS BLOB) FROM chunks c "
+        f"GROUP BY c.context, c.text HAVING COUNT(*) > 1 ORDER BY COUNT(*) DESC LIMIT {EXAMPLES}"
+    )
+    for count, first, text in reader.connection.execute(same).fetchall():
+        (key,) = reader.connection.execute(
+            "SELECT d.key FROM chunks c JOIN documents d ON d.id = c.document WHERE c.id = ?", (first,)
+        ).fetchone()
+        start = text.decode("utf-8", "ignore")
+        yield Problem("duplicate-chunk", decode(key), f"{count} chunks have the same text, from {start!r} on")
+
+
+def _spans(reader: Reader) -> Iterator[Problem]:
+    """``document.text[start:end] == text``, read from what is stored."""
+    query = (
+        'SELECT d.key, t.text, c.start, c."end", c.text FROM chunks c JOIN documents d ON d.id = c.document '
+        "JOIN texts t ON t.document = d.id ORDER BY c.document"
+    )
+    current, text, found = b"", "", 0
+    for key, whole, start, end, chunk in reader.connection.execute(query):
+        if key != current:
+            current, text = key, decode(whole)
+        if text[start:end] != decode(chunk) and found < EXAMPLES:
+            found += 1
+            yield Problem("wrong-span", decode(key), f"the chunk at [{start}, {end}) is not the text there", INGEST)
+
+
+def _vectors(reader: Reader) -> Iterator[Problem]:
+    if reader.segmented is None:
+        return
+    path: Path = reader.path / database.VECTORS
+    for base, part in reader.segmented.blocks():
+        for start in range(0, len(part), BLOCK):
+            live = reader.live[base + start : base + start + BLOCK]
+            norms = np.linalg.norm(part[start : start + BLOCK][live], axis=1)
+            wrong = np.count_nonzero(~(np.abs(norms - 1) < 1e-3))  # written so that NaN counts as wrong
+            if wrong:
+                yield Problem("unusable-vector", str(path), f"{wrong} vectors are not of unit length", EMBED)
