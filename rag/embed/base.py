@@ -34,8 +34,10 @@ class EmbedderIdentity:
 class Tokenizer(Protocol):
     """The encoder's own tokenizer."""
 
-    max_tokens: int
-    """How many tokens of text fit the encoder's window, special tokens and the document prompt already taken off."""
+    @property
+    def max_tokens(self) -> int:
+        """How many tokens of text fit the window, special tokens and document prompt already taken off."""
+        ...
 
     def offsets(self, text: str) -> list[tuple[int, int]]:
         """The code-point range of each token of `text`, in order, without special tokens, never truncated."""

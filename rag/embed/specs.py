@@ -40,7 +40,7 @@ class OnnxSpec(EmbedderSpec):
     """`int8` is faster and a quarter of the size; its vectors differ slightly, so it makes another index."""
     threads: int | None = Field(None, ge=1)
     """Threads for one batch; empty for one a physical core."""
-    batch_tokens: int = Field(4096, ge=512)
+    batch_tokens: int = Field(2048, ge=512)
     """Tokens in one batch, padding included: bounds the memory, whatever the lengths."""
     query_prompt: str | None = None
     """Text put before every query; empty for what the model's own configuration says."""

@@ -1,0 +1,195 @@
+"""Sentence encoders on the CPU by onnxruntime."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rag.embed.base import EmbedderIdentity, Tokenizer, Vectors
+from rag.embed.checkpoint import Checkpoint, weights_hash
+from rag.embed.export import Precision, exported
+from rag.embed.locate import locate
+from rag.embed.threads import physical_cores
+from rag.embed.tokenizer import FileTokenizer
+from rag.errors import ModelError
+
+if TYPE_CHECKING:
+    import onnxruntime
+
+_REMEMBERED_QUERIES = 256
+
+
+class OnnxEmbedder:
+    """A BERT-type encoder with mean or first-token pooling. May be used from several threads.
+
+    Texts are batched with others of about their length, so that little is padded. A document longer than the window is
+    an error: cutting it silently would leave its end unfindable. A longer query, which nobody cuts up beforehand, is
+    halved until its parts fit, and its vector is the mean of theirs, scaled to unit length.
+    """
+
+    def __init__(
+        self,
+        model: str = "minilm",
+        *,
+        precision: Precision = "fp32",
+        threads: int | None = None,
+        batch_tokens: int = 2048,
+        query_prompt: str | None = None,
+        document_prompt: str | None = None,
+        allow_download: bool = False,
+    ) -> None:
+        self.model = model
+        self.precision = precision
+        self.threads = threads
+        self.batch_tokens = batch_tokens
+        self.query_prompt = query_prompt
+        self.document_prompt = document_prompt
+        self.allow_download = allow_download
+        self._lock = threading.Lock()
+        self._session: onnxruntime.InferenceSession | None = None
+        self._queries: OrderedDict[str, Vectors] = OrderedDict()
+
+    @cached_property
+    def identity(self) -> EmbedderIdentity:
+        checkpoint = self._checkpoint
+        return EmbedderIdentity(
+            model=checkpoint.model,
+            revision=weights_hash(checkpoint.weights)[:16],
+            dimension=checkpoint.dimension,
+            pooling=checkpoint.pooling,
+            precision=self.precision,
+            query_prompt=_chosen(self.query_prompt, checkpoint.query_prompt),
+            document_prompt=_chosen(self.document_prompt, checkpoint.document_prompt),
+        )
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        return self._tokenizer
+
+    def embed_documents(self, texts: Sequence[str]) -> Vectors:
+        prompt = self.identity.document_prompt
+        ids = self._tokenizer.ids([prompt + text for text in texts] if prompt else texts)
+        window = self._checkpoint.window
+        for at, found in enumerate(ids):
+            if len(found) > window:
+                raise ModelError(
+                    f"text {at} has {len(found)} tokens, {self.identity.model} reads {window}: {texts[at][:60]!r}...",
+                    hint="chunk it smaller; no chunker that ships makes a chunk larger than the encoder's window",
+                )
+        return self._encode(ids)
+
+    def embed_queries(self, texts: Sequence[str]) -> Vectors:
+        with self._lock:
+            known = {text: self._queries[text] for text in texts if text in self._queries}
+        new = list(dict.fromkeys(text for text in texts if text not in known))
+        known.update(zip(new, self._embed_new_queries(new), strict=True))
+        with self._lock:
+            for text in known:
+                self._queries[text] = known[text]
+                self._queries.move_to_end(text)
+            while len(self._queries) > _REMEMBERED_QUERIES:
+                self._queries.popitem(last=False)
+        vectors = np.empty((len(texts), self.identity.dimension), np.float32)
+        for at, text in enumerate(texts):
+            vectors[at] = known[text]
+        return vectors
+
+    def warm_up(self) -> None:
+        """Load the weights now rather than at the first text."""
+        self.embed_queries([""])
+
+    def close(self) -> None:
+        with self._lock:
+            self._session = None
+            self._queries.clear()
+
+    def _embed_new_queries(self, texts: Sequence[str]) -> Vectors:
+        parts = [self._query_parts(text) for text in texts]
+        vectors = self._encode([ids for part in parts for ids in part])
+        if len(vectors) == len(texts):
+            return vectors
+        starts = np.cumsum([0, *(len(part) for part in parts[:-1])])
+        sums = np.add.reduceat(vectors, starts)
+        return np.ascontiguousarray(sums / np.linalg.norm(sums, axis=1, keepdims=True))
+
+    def _query_parts(self, text: str) -> list[list[int]]:
+        ids = self._tokenizer.ids([self.identity.query_prompt + text])[0]
+        if len(ids) <= self._checkpoint.window:
+            return [ids]
+        offsets = self._tokenizer.offsets(text)
+        middle = offsets[len(offsets) // 2][0] if len(offsets) > 1 else 0
+        if not 0 < middle < len(text):
+            raise ModelError(f"the query prompt of {self.identity.model} leaves no room for the query")
+        return self._query_parts(text[:middle]) + self._query_parts(text[middle:])
+
+    def _encode(self, ids: Sequence[Sequence[int]]) -> Vectors:
+        """Unit vectors (n, d) of token ids, in the order given."""
+        vectors = np.empty((len(ids), self._checkpoint.dimension), np.float32)
+        for rows in batches_by_length([len(one) for one in ids], budget=self.batch_tokens):
+            tokens, mask = _padded([ids[row] for row in rows], self._checkpoint.padding_id)
+            (vectors[rows],) = self._loaded().run(["vectors"], {"ids": tokens, "mask": mask})
+        return vectors
+
+    def _loaded(self) -> onnxruntime.InferenceSession:
+        with self._lock:
+            if self._session is None:
+                self._session = self._load()
+            return self._session
+
+    def _load(self) -> onnxruntime.InferenceSession:
+        import onnxruntime
+
+        checkpoint = self._checkpoint
+        graph = exported(checkpoint, weights_sha256=weights_hash(checkpoint.weights), precision=self.precision)
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = self.threads or physical_cores()
+        options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+        options.log_severity_level = 3  # errors
+        return onnxruntime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
+
+    @cached_property
+    def _checkpoint(self) -> Checkpoint:
+        return locate(self.model, allow_download=self.allow_download)
+
+    @cached_property
+    def _tokenizer(self) -> FileTokenizer:
+        checkpoint = self._checkpoint
+        prompt = _chosen(self.document_prompt, checkpoint.document_prompt)
+        return FileTokenizer(checkpoint.tokenizer_file, window=checkpoint.window, document_prompt=prompt)
+
+
+def batches_by_length(lengths: Sequence[int], *, budget: int) -> Iterator[list[int]]:
+    """Rows in batches of similar length, longest first: rows times the longest is at most `budget`, one row at least.
+
+    >>> list(batches_by_length([2, 9, 3, 2], budget=8))
+    [[1], [2, 0], [3]]
+    """
+    batch: list[int] = []
+    for row in sorted(range(len(lengths)), key=lambda row: -lengths[row]):
+        if batch and (len(batch) + 1) * lengths[batch[0]] > budget:
+            yield batch
+            batch = []
+        batch.append(row)
+    if batch:
+        yield batch
+
+
+def _padded(ids: Sequence[Sequence[int]], padding_id: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Ids (n, longest), padded at the right, and the mask of what is not padding."""
+    shape = (len(ids), max(len(one) for one in ids))
+    tokens = np.full(shape, padding_id, np.int32)
+    mask = np.zeros(shape, np.int32)
+    for row, one in enumerate(ids):
+        tokens[row, : len(one)] = one
+        mask[row, : len(one)] = 1
+    return tokens, mask
+
+
+def _chosen(override: str | None, default: str) -> str:
+    return default if override is None else override
