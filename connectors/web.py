@@ -73,7 +73,7 @@ class WebSpec(ConnectorSpec):
 
 
 class WebConnector:
-    """Fetches while it lists, one page at a time: a page's links are known only then, and its stamp is its content's."""
+    """Fetches while it lists, one page at a time: only then are a page's links and its stamp known."""
 
     def __init__(self, spec: WebSpec) -> None:
         self.spec = spec
@@ -232,7 +232,7 @@ def _fail(error: SourceError) -> Document:
 
 
 def _as_utf8(content: bytes, charset: str) -> bytes:
-    """The bytes in UTF-8 where the server names their charset: the parser sees only bytes. As they are if it is wrong."""
+    """In UTF-8 where the server names the charset, since the parser sees only bytes; as they are if it is wrong."""
     try:
         return content.decode(charset).encode("utf-8-sig")
     except (UnicodeError, LookupError):

@@ -10,6 +10,7 @@ import faulthandler
 import os
 import signal
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -40,19 +41,23 @@ def main(memory_mib: int, timeout_seconds: float, max_unpacked_bytes: int, max_c
 
 def _serve(header: dict[str, object], requests: BinaryIO, replies: BinaryIO, limits: Limits, memory_mib: int) -> bool:
     """Answer one request; false when this process should not take another."""
+    data = receive(requests, at_most=1 << 40) or b""
+    password = header.get("password")
+    limits = replace(limits, password=password if isinstance(password, str) else None)
+    reply: bytes | None = None
+    last = False
     try:
-        data = receive(requests, at_most=1 << 40)
-        password = header.get("password")
-        limits = Limits(
-            limits.max_unpacked_bytes, limits.max_characters, password if isinstance(password, str) else None
-        )
-        reply = dump(parse(data or b"", str(header["name"]), str(header["media_type"]), limits))
+        result = parse(data, str(header["name"]), str(header["media_type"]), limits)
+        last = _address_space_mib() > memory_mib / 2  # a heap that was full does not shrink
+        reply = dump(result | {"last": last})
     except MemoryError:
-        # Whatever was being built is unreachable now; the reply is small. The heap is not trusted to shrink.
-        send(replies, dump({"error": f"it needs more than {memory_mib} MiB of memory to read"}))
-        return False
+        pass  # answered below, when the exception no longer holds what was being built
+    if reply is None:
+        del data
+        last = True
+        reply = dump({"error": f"it needs more than {memory_mib} MiB of memory to read", "last": last})
     send(replies, reply)
-    return _address_space_mib() < memory_mib / 2
+    return not last
 
 
 def parse(data: bytes, name: str, media_type: str, limits: Limits) -> dict[str, object]:

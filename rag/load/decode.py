@@ -47,12 +47,16 @@ def clean(text: str) -> str:
 def is_binary(head: bytes) -> bool:
     """Whether the first bytes of a file are not text: NUL bytes or many control bytes, and no UTF-16 or UTF-32.
 
-    NUL bytes that are rare among printable ASCII are damage in a text, not a binary format.
+    A few of them in what is otherwise UTF-8 are damage in a text, not a binary format.
     """
     if not head or any(head.startswith(bom) for bom, _ in _BOMS) or _wide(head):
         return False
     control = sum(head.count(byte) for byte in (*range(9), *range(14, 27), *range(28, 32)))
-    return control > len(head) * 0.05
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(head)  # the head may end inside a letter
+    except UnicodeDecodeError:
+        return control > len(head) * 0.05
+    return control > len(head) * 0.1
 
 
 def _wide(data: bytes) -> str:

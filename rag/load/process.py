@@ -54,6 +54,8 @@ class WorkerProcess:
                 if deadline.passed:
                     raise ValueError(f"it takes longer than {self.spec.timeout_seconds:g} s to read") from None
                 raise ValueError(self._cause(process, error)) from None
+        if reply.get("last") is True:  # it is about to end, to give its memory back
+            self.kill()
         if "traceback" in reply:
             logger.debug("the parser failed on %s:\n%s", name, reply["traceback"])
         if "error" in reply:

@@ -113,10 +113,11 @@ class ParserPool:
             while waiting:
                 done, future = waiting.popleft()
                 yield done, future.result()
+        except BaseException:  # Ctrl-C, or the consumer stopped: nobody wants the other results
+            executor.shutdown(wait=False, cancel_futures=True)
+            self.close()
+            raise
         finally:
-            if waiting:  # the consumer stopped, or Ctrl-C: nobody wants the results any more
-                executor.shutdown(wait=False, cancel_futures=True)
-                self.close()
             executor.shutdown(wait=True)
 
     def _outcome(self, source: Source) -> Document | SourceError:

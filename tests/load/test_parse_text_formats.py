@@ -1,0 +1,169 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rag.errors import SourceError
+from rag.load.decode import clean, decode
+from rag.types import Document
+
+Parse = Callable[[bytes, str], Document]
+
+
+def parts(document: Document, kind: str) -> list[str]:
+    return [document.text[part.start : part.end] for part in document.layout.parts if part.kind == kind]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "cp1252"])
+def test_text_is_decoded_whatever_its_encoding(encoding: str) -> None:
+    text = "Die Tür öffnet um 9 Uhr; an Feiertagen bleibt sie geschlossen.\r\n"
+    assert decode(text.encode(encoding)) == text
+
+
+@pytest.mark.parametrize(
+    ("encoding", "text"),
+    [
+        ("cp1251", "Привет, это обычный русский текст для проверки кодировки. Ещё одно предложение."),
+        ("shift_jis", "こんにちは世界。これは日本語のテキストです。"),
+    ],
+)
+def test_other_alphabets_are_guessed(encoding: str, text: str) -> None:
+    assert decode(text.encode(encoding)) == text
+
+
+def test_a_declared_charset_counts_only_where_the_bytes_are_not_utf8() -> None:
+    assert decode("Łódź".encode("cp1250"), "cp1250") == "Łódź"
+    assert decode("Łódź".encode(), "cp1250") == "Łódź"
+
+
+def test_nul_bytes_in_text_become_spaces_and_the_rest_is_kept(parse: Parse) -> None:
+    document = parse(b"first line\0\0 with NUL\nsecond\n", "a.txt")
+    assert document.text == "first line   with NUL\nsecond\n"
+    assert str(document.locate(23, 29)) == "line 2"
+
+
+@given(st.binary(max_size=300))
+def test_decoding_never_fails_and_leaves_no_surrogate_or_control_character(data: bytes) -> None:
+    text = decode(data)
+    assert not any("\ud800" <= letter <= "\udfff" or (letter < " " and letter not in "\t\n\r\f") for letter in text)
+
+
+@given(st.text())
+def test_cleaning_moves_no_offset(text: str) -> None:
+    assert len(clean(text)) == len(text)
+
+
+def test_crlf_stays_in_plain_text(parse: Parse) -> None:
+    assert parse(b"one\r\ntwo\r\n", "a.txt").text == "one\r\ntwo\r\n"
+
+
+def test_source_code_is_kept_and_its_lines_counted(parse: Parse) -> None:
+    document = parse(b"def f():\n    return 1\n", "f.py")
+    assert document.text == "def f():\n    return 1\n"
+    assert str(document.locate(9, 20)) == "line 2"
+
+
+def test_an_empty_file_is_an_error_that_says_so(parse: Parse) -> None:
+    with pytest.raises(SourceError, match=r"a\.txt: empty file"):
+        parse(b"", "a.txt")
+
+
+def test_white_space_alone_is_no_document(parse: Parse) -> None:
+    with pytest.raises(SourceError, match="no text"):
+        parse(b" \n\n", "a.txt")
+
+
+def test_a_binary_file_with_a_text_suffix_is_refused(parse: Parse) -> None:
+    with pytest.raises(SourceError, match="binary"):
+        parse(bytes(range(256)) * 4, "a.txt")
+
+
+def test_markdown_headings_code_and_tables_are_marked_at_their_lines(parse: Parse) -> None:
+    text = (
+        "---\r\ntitle: The Handbook\r\n---\r\n# One *word*\r\n\r\nText.\r\n\r\nTwo\r\n---\r\n\r\n"
+        "```python\r\n# no heading\r\n```\r\n\r\n| a | b |\r\n|---|---|\r\n| 1 | 2 |\r\n"
+    )
+    document = parse(text.encode(), "a.md")
+    assert document.text == text
+    assert [(p.name, p.level) for p in document.layout.parts if p.kind == "heading"] == [("One word", 1), ("Two", 2)]
+    assert parts(document, "heading") == ["# One *word*", "Two\r\n---"]
+    assert parts(document, "code") == ["```python\r\n# no heading\r\n```"]
+    assert parts(document, "table") == ["| a | b |\r\n|---|---|\r\n| 1 | 2 |"]
+    assert document.meta["title"] == "The Handbook"
+
+
+def test_rows_of_a_csv_carry_their_column_names_and_keep_their_lines(parse: Parse) -> None:
+    document = parse(b'Name;Note;Born\nAda;"two\nlines";1815\nAlan;;1912;extra\n', "a.csv")
+    assert (
+        document.text == "Name | Note | Born\nName: Ada; Note: two\nlines; Born: 1815\nName: Alan; Born: 1912; extra\n"
+    )
+    start = document.text.index("Name: Alan")
+    assert str(document.locate(start, start + 4)) == "line 4"
+
+
+def test_a_csv_without_header_is_read_without_names(parse: Parse) -> None:
+    assert parse(b"1,2,3\n4,5,6\n", "a.csv").text == "1 | 2 | 3\n4 | 5 | 6\n"
+
+
+def test_json_is_kept_with_its_first_keys_as_headings(parse: Parse) -> None:
+    text = '{\n  "host": "example",\n  "limits": {\n    "depth": 3\n  }\n}\n'
+    document = parse(text.encode(), "a.json")
+    assert document.text == text
+    assert [part.name for part in document.layout.parts] == ["host", "limits"]
+
+
+def test_json_on_one_long_line_or_in_escapes_becomes_readable(parse: Parse) -> None:
+    document = parse(json.dumps({"name": "Łódź", "more": ["x" * 100] * 30}).encode(), "a.json")
+    assert document.text.startswith('{\n "name": "Łódź",\n "more": [\n')
+    assert not document.layout.lines
+
+
+def test_json_that_is_cut_off_is_plain_text(parse: Parse) -> None:
+    assert parse(b'{"name": "Jo', "a.json").text == '{"name": "Jo'
+
+
+def test_yaml_and_toml_keys_are_headings(parse: Parse) -> None:
+    yaml = parse(b"server:\n  port: 80\nclient: none\n", "a.yaml")
+    assert [part.name for part in yaml.layout.parts] == ["server", "client"]
+    toml = parse(b"[tool.ruff]\nline = 1\n", "a.toml")
+    assert [part.name for part in toml.layout.parts] == ["tool.ruff"]
+
+
+def test_a_notebook_gives_text_and_code_without_outputs(parse: Parse) -> None:
+    cells = [
+        {"cell_type": "markdown", "source": ["# Title\n", "Words."]},
+        {"cell_type": "code", "source": "x = 1", "outputs": [{"data": "AAAA"}]},
+    ]
+    document = parse(json.dumps({"cells": cells}).encode(), "a.ipynb")
+    assert document.text == "# Title\nWords.\n\nx = 1"
+    assert parts(document, "heading") == ["# Title"]
+    assert parts(document, "code") == ["x = 1"]
+
+
+def test_an_email_gives_headers_plain_text_and_names_of_attachments(parse: Parse) -> None:
+    message = (
+        b"From: Ada <ada@example.org>\r\nTo: Alan <alan@example.org>\r\nSubject: =?utf-8?q?Gr=C3=BC=C3=9Fe?=\r\n"
+        b'Date: Fri, 16 Dec 2022 17:04:16 -0500\r\nContent-Type: multipart/mixed; boundary="b"\r\n\r\n'
+        b'--b\r\nContent-Type: multipart/alternative; boundary="c"\r\n\r\n'
+        b"--c\r\nContent-Type: text/plain\r\n\r\nPlain words.\r\n"
+        b"--c\r\nContent-Type: text/html\r\n\r\n<p>Rich words.</p>\r\n--c--\r\n"
+        b"--b\r\nContent-Type: application/pdf\r\nContent-Disposition: attachment; filename=plan.pdf\r\n\r\nx\r\n--b--\r\n"
+    )
+    document = parse(message, "a.eml")
+    assert document.text == (
+        "From: Ada <ada@example.org>\nTo: Alan <alan@example.org>\nDate: Fri, 16 Dec 2022 17:04:16 -0500\n"
+        "Subject: Grüße\n\nPlain words.\n\nAttachments: plan.pdf"
+    )
+    assert document.meta["title"] == "Grüße"
+    assert document.meta["created"] == "2022-12-16T17:04:16-05:00"
+
+
+def test_rtf_gives_its_text(parse: Parse) -> None:
+    rtf = rb"{\rtf1\ansi\ansicpg1252{\info{\title Notes}}{\b Bold} words\par caf\'e9\par}"
+    document = parse(rtf, "a.rtf")
+    assert document.text.split() == ["Bold", "words", "café"]
+    assert document.meta["title"] == "Notes"
