@@ -34,7 +34,8 @@ class MarkerCiter:
             at = _sentence_of(marker, final, spans, starts)
             if at is None:
                 continue
-            held = found.get(at) or Citation(*spans[at], ())
+            start, end = spans[at]
+            held = found.get(at) or Citation(start, end, ())
             found[at] = Citation(
                 min(held.start, marker.start),
                 max(held.end, marker.end),
@@ -51,7 +52,7 @@ class _Marker:
 
 
 def _resolved(text: str, count: int) -> tuple[str, list[_Marker], int]:
-    """The text without numbers beyond `count`, the markers left in it, and how many numbers or ranges were taken out."""
+    """The text without numbers beyond `count`, the markers left in it, and how many parts of markers were taken out."""
     code = [match.span() for match in _CODE.finditer(text)]
     final = ""
     markers: list[_Marker] = []

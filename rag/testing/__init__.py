@@ -1,1 +1,36 @@
-"""Contract tests and fakes for people who write components."""
+"""For people who write components: the contract of each stage as a check, fakes, and a small indexed sample.
+
+>>> from rag.retrieve.rrf import RrfFuser
+>>> from rag.testing import check_fuser
+>>> check_fuser(RrfFuser(keep=5), keep=5)
+"""
+
+from rag.testing.contracts import (
+    check_chunker,
+    check_citer,
+    check_compressor,
+    check_fuser,
+    check_generator,
+    check_order,
+    check_reranker,
+    check_retriever,
+)
+from rag.testing.models import ScriptedModel
+from rag.testing.sample import QUESTIONS, TEXTS, Sample, SampleResources, sample
+
+__all__ = [
+    "QUESTIONS",
+    "TEXTS",
+    "Sample",
+    "SampleResources",
+    "ScriptedModel",
+    "check_chunker",
+    "check_citer",
+    "check_compressor",
+    "check_fuser",
+    "check_generator",
+    "check_order",
+    "check_reranker",
+    "check_retriever",
+    "sample",
+]

@@ -1,0 +1,87 @@
+"""Answers quoted from the sources, without a language model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Literal
+
+from rag.generate.abstain import SENTENCE, Reason
+from rag.generate.base import Outcome
+from rag.generate.select import Candidate, by_words, distinct, with_nearness
+from rag.generate.terms import QuestionTerms
+from rag.types import Prompt, Token
+
+if TYPE_CHECKING:
+    from rag.resources import Resources
+
+MARGIN = 0.3
+"""How far behind the best sentence's score a further one may be."""
+
+THRESHOLD = 0.38
+"""Confidence below which the answer is that the sources do not say."""
+
+
+class ExtractiveGenerator:
+    """Quotes the sentences that support an answer best, each with its source.
+
+    The best sentence is quoted (`rag.generate.select` says how they score), and up to `sentences` in all that are
+    nearly as good and say something else. Where the confidence in the best is below `threshold`, it abstains. That
+    tells questions the collection is not about. It cannot tell a passage that speaks of the very thing and leaves the
+    answer out: for that a model has to read.
+    """
+
+    mode: Literal["extractive"] = "extractive"
+
+    def __init__(self, resources: Resources, *, sentences: int = 3, threshold: float | None = None) -> None:
+        self.resources = resources
+        self.sentences = sentences
+        self.threshold = THRESHOLD if threshold is None else threshold
+
+    def start(self, prompts: Sequence[Prompt]) -> ExtractiveDecoding:
+        return ExtractiveDecoding(self, prompts)
+
+    def answer(self, prompt: Prompt) -> tuple[str, Outcome]:
+        """The quoted answer with its markers, or the sentence that says there is none; and how it ended."""
+        if not prompt.evidence:
+            return _abstained("no-evidence")
+        reader = self.resources.index.reader()
+        candidates = by_words(prompt, QuestionTerms(prompt.question, reader))
+        if reader.dense is not None:
+            candidates = with_nearness(candidates, prompt.question, self.resources.embedder, reader.dense)
+        ranked = sorted(candidates, key=lambda candidate: -candidate.score)
+        if not ranked or ranked[0].confidence < self.threshold:
+            return _abstained("weak-evidence")
+        good = [candidate for candidate in ranked if candidate.score >= ranked[0].score - MARGIN]
+        return _written(distinct(good)[: self.sentences]), Outcome()
+
+
+class ExtractiveDecoding:
+    """One token an answer: there is nothing to wait for between its words."""
+
+    def __init__(self, generator: ExtractiveGenerator, prompts: Sequence[Prompt]) -> None:
+        self.generator = generator
+        self.prompts = prompts
+        self._outcomes: dict[int, Outcome] = {}
+
+    def __iter__(self) -> Iterator[tuple[int, Token]]:
+        for at, prompt in enumerate(self.prompts):
+            text, self._outcomes[at] = self.generator.answer(prompt)
+            yield at, Token(text)
+
+    def outcome(self, at: int) -> Outcome:
+        return self._outcomes[at]
+
+
+def _abstained(reason: Reason) -> tuple[str, Outcome]:
+    return SENTENCE, Outcome(abstained=True, reason=reason)
+
+
+def _written(chosen: Sequence[Candidate]) -> str:
+    """The quotes with their markers: the best source first, the sentences of one source in its order."""
+    first = {number: at for at, number in reversed(list(enumerate(each.quote.evidence for each in chosen)))}
+    ordered = sorted(chosen, key=lambda each: (first[each.quote.evidence], each.quote.start))
+    text = ""
+    for candidate in ordered:
+        markers = "".join(f"[{number}]" for number in (candidate.quote.evidence, *candidate.also_in))
+        text += f"{candidate.quote.shown} {markers}" + (" " if candidate.quote.ends else "\n")
+    return text.rstrip()

@@ -1,0 +1,119 @@
+"""Which sentences answer a question.
+
+A sentence scores ``nearness + .5 coverage + .3 coverage of its passage - .02 rank`` and is trusted with a confidence of
+``.6 nearness + .4 coverage of its passage``. Nearness is its cosine with the question, on a scale where the average
+chunk of the index is 0, so that it means the same for encoders whose cosines are all high; coverage is the share of the
+question's words, rare ones counting more, the headings over it included. Without vectors, coverage stands for nearness.
+
+The weights were set on SQuAD 2, XQuAD in English, HotpotQA and MultiHop-RAG together; around these values the results
+move by a point.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rag.generate.quotes import Quote, quotes
+from rag.types import Prompt
+
+if TYPE_CHECKING:
+    from rag.embed.base import Embedder
+    from rag.generate.terms import QuestionTerms
+    from rag.index.base import DenseIndex
+
+COMPARED = 24
+"""How many sentences are embedded: the best by words alone. Embedding all of them (about 60) finds no more answers."""
+
+DUPLICATE_COSINE = 0.9
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Candidate:
+    """A sentence that may be quoted, and what speaks for it.
+
+    Attributes:
+        rank: of its evidence by score, from 0.
+        vector: (d,) float32, unit length; ``None`` where the index has no vectors.
+        also_in: numbers of other evidence that says the same.
+    """
+
+    quote: Quote
+    coverage: float
+    passage_coverage: float
+    rank: int
+    nearness: float
+    vector: NDArray[np.float32] | None = None
+    also_in: tuple[int, ...] = ()
+
+    @property
+    def by_words(self) -> float:
+        return 0.5 * self.coverage + 0.3 * self.passage_coverage - 0.02 * self.rank
+
+    @property
+    def score(self) -> float:
+        return self.nearness + self.by_words
+
+    @property
+    def confidence(self) -> float:
+        return 0.6 * self.nearness + 0.4 * self.passage_coverage
+
+
+def by_words(prompt: Prompt, terms: QuestionTerms) -> list[Candidate]:
+    """The sentences of the evidence that have most of the question's words, at most `COMPARED`, in reading order.
+
+    Headings and questions are left out, unless there is nothing else.
+    """
+    ranks = sorted(range(len(prompt.evidence)), key=lambda at: (-prompt.evidence[at].score, at))
+    found: list[Candidate] = []
+    for rank, at in enumerate(ranks):
+        evidence = prompt.evidence[at]
+        passage = terms.coverage(" ".join((*evidence.location.headings, evidence.text)))
+        for quote in quotes(at + 1, evidence):
+            coverage = terms.coverage(f"{quote.lead} {quote.text}")
+            found.append(Candidate(quote, coverage, passage, rank, nearness=coverage))
+    found = [each for each in found if not each.quote.fragment] or found
+    best = sorted(found, key=lambda each: -each.by_words)[:COMPARED]
+    return sorted(best, key=lambda each: (each.quote.evidence, each.quote.start))
+
+
+def with_nearness(
+    candidates: Sequence[Candidate], question: str, embedder: Embedder, index: DenseIndex
+) -> list[Candidate]:
+    """The candidates with vectors and their nearness to the question by these."""
+    if not candidates:
+        return []
+    asked = embedder.embed_queries([question])
+    vectors = embedder.embed_documents([each.quote.text for each in candidates])
+    average = index.search(asked, k=1, allowed=None)[0].mean
+    near = np.clip((vectors @ asked[0] - average) / max(1e-6, 1 - average), 0, 1)
+    return [
+        replace(each, nearness=float(value), vector=vector)
+        for each, value, vector in zip(candidates, near, vectors, strict=True)
+    ]
+
+
+def distinct(ranked: Sequence[Candidate]) -> list[Candidate]:
+    """Best first, each saying something else; one that says the same as a better one only adds its source to it."""
+    kept: list[Candidate] = []
+    for candidate in ranked:
+        same = next((at for at, better in enumerate(kept) if _same(candidate, better)), None)
+        if same is None:
+            kept.append(candidate)
+            continue
+        better, number = kept[same], candidate.quote.evidence
+        if candidate.quote.shown == better.quote.shown and number not in (better.quote.evidence, *better.also_in):
+            kept[same] = replace(better, also_in=(*better.also_in, number))
+    return kept
+
+
+def _same(one: Candidate, other: Candidate) -> bool:
+    if one.quote.shown == other.quote.shown:
+        return True
+    if one.vector is None or other.vector is None:
+        return False
+    return float(one.vector @ other.vector) > DUPLICATE_COSINE

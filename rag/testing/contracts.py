@@ -1,0 +1,262 @@
+"""What every component of a stage must do, as checks that can be run against any: built in, plug-in or one's own.
+
+Each check raises `AssertionError` with a sentence that says what was broken, and gives nothing when all holds.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
+
+from rag.chunk.base import Chunker
+from rag.cite.base import Citer
+from rag.compress.base import Compressor
+from rag.generate.base import Generator, Outcome
+from rag.rerank.base import Reranker
+from rag.retrieve.base import Fuser, Retriever
+from rag.testing.sample import QUESTIONS, TEXTS, paragraphs
+from rag.types import Background, Chunk, Document, Evidence, Layout, Part, Prompt, Query, Ranking, ScoredChunk
+
+CHUNKS: tuple[Chunk, ...] = tuple(
+    chunk for key, text in TEXTS.items() for chunk in paragraphs(Document(id=key, text=text, source=key))
+)
+"""Chunks for components that look at nothing but what they are given."""
+
+TEXTS_TO_CUT: Sequence[str] = (
+    "",
+    " \n\t\n ",
+    "One line.",
+    "# Title\r\n\r\nWindows lines.\r\n\r\nA second paragraph, ending without a line.",
+    "e\u0301a\u0308 combining marks, 👩‍👩‍👧‍👦 a family, 🇩🇪 a flag. " * 40,
+    "没有空格的文字也要切开。每句话都有句号！真的吗？" * 60,
+    "هذا نص من اليمين إلى اليسار. " * 60,
+    "word " * 2000,
+    "x" * 5000,
+    "| a | b |\n| --- | --- |\n" + "| 1 | 2 |\n" * 300,
+)
+
+
+def check_retriever(retriever: Retriever, *, questions: Sequence[str] = QUESTIONS, k: int | None = None) -> None:
+    """Order and size of the batch, best first, no chunk twice, same again, at most `k`, honest background."""
+    queries = [Query(text=question) for question in questions]
+    rankings = retriever.retrieve(queries)
+    _same_length(queries, rankings)
+    _expect(retriever.retrieve([]) == [], "no queries must give no rankings")
+    _expect(any(rankings), "none of the questions found anything: the check needs an index that has something on them")
+    for query, ranking in zip(queries, rankings, strict=True):
+        check_order(ranking)
+        _expect(k is None or len(ranking) <= k, f"{len(ranking)} chunks, asked for at most {k}")
+        _same_ranking(ranking, retriever.retrieve([query])[0], "alone and in a batch")
+        _check_background(ranking)
+
+
+def check_fuser(fuser: Fuser, *, rankings: int = 2, keep: int | None = None) -> None:
+    """No new chunk, none twice, best first with ties by id, same again, at most `keep`, empty stays empty.
+
+    A score that is not a number changes nothing but the place of its own chunk.
+
+    Args:
+        rankings: how many the fuser takes.
+    """
+    several = [_ranked(CHUNKS[at:] + CHUNKS[:at], origin=f"list {at}") for at in range(rankings)]
+    fused = fuser.fuse(several)
+    check_order(fused)
+    _expect(len(fused) > 0, "several full rankings gave none")
+    _expect(keep is None or len(fused) <= keep, f"{len(fused)} chunks, keep is {keep}")
+    _no_new_chunks(several, fused)
+    _same_ranking(fused, fuser.fuse(several), "twice the same")
+    _expect(len(fuser.fuse([_ranked((), origin="empty")] * rankings)) == 0, "empty rankings must give an empty one")
+    one_empty = [several[0], *[_ranked((), origin="empty")] * (rankings - 1)]
+    _expect(len(fuser.fuse(one_empty)) > 0, "one full ranking beside empty ones must give chunks")
+    ties = [_ranked(CHUNKS, origin="ties", score=lambda at: 1.0) for _ in range(rankings)]
+    check_order(fuser.fuse(ties))
+    broken = [_ranked(CHUNKS, origin="broken", score=lambda at: math.nan if at == 1 else float(-at))] * rankings
+    check_order(fuser.fuse(broken))
+
+
+def check_reranker(
+    reranker: Reranker,
+    *,
+    chunks: Sequence[Chunk] = CHUNKS,
+    questions: Sequence[str] = QUESTIONS,
+    keep: int | None = None,
+) -> None:
+    """Order and size of the batch, no new chunk, none twice, falling scores, same again, at most `keep`, empty.
+
+    Args:
+        chunks: what to rank; a component that looks things up in an index needs chunks of that index.
+    """
+    queries = [Query(text=question) for question in questions]
+    rankings = [_ranked([*chunks[at:], *chunks[:at]], origin="given") for at in range(len(queries))]
+    reranked = reranker.rerank(queries, rankings)
+    _same_length(queries, reranked)
+    _expect(reranker.rerank([], []) == [], "an empty batch must give an empty list")
+    for query, before, after in zip(queries, rankings, reranked, strict=True):
+        _falling(after)
+        _no_new_chunks([before], after)
+        _expect(len(after) > 0, "a full ranking became empty")
+        _expect(keep is None or len(after) <= keep, f"{len(after)} chunks, keep is {keep}")
+        _same_ranking(after, reranker.rerank([query], [before])[0], "alone and in a batch")
+    empty = reranker.rerank(queries[:1], [Ranking()])
+    _expect(len(empty) == 1 and len(empty[0]) == 0, "an empty ranking must stay empty")
+
+
+def check_compressor(
+    compressor: Compressor,
+    *,
+    documents: Mapping[str, Document],
+    chunks: Sequence[Chunk],
+    questions: Sequence[str] = QUESTIONS,
+) -> None:
+    """Evidence is the document's text at its span, from a chunk it was given; order and size of the batch; same again.
+
+    Args:
+        documents: by id, those of `chunks`.
+        chunks: chunks of the index that the compressor reads.
+    """
+    queries = [Query(text=question) for question in questions]
+    rankings = [_ranked([*chunks[at:], *chunks[:at]], origin="given") for at in range(len(queries))]
+    kept = compressor.compress(queries, rankings)
+    _same_length(queries, kept)
+    _expect(compressor.compress([], []) == [], "an empty batch must give an empty list")
+    given = {chunk.id for chunk in chunks}
+    for query, ranking, parts in zip(queries, rankings, kept, strict=True):
+        _expect(len(parts) > 0, "a full ranking left no evidence")
+        for part in parts:
+            text = documents[part.span.document_id].text
+            _expect(text[part.span.start : part.span.end] == part.text, f"not the document's text at {part.span}")
+            _expect(bool(part.text.strip()), f"evidence without text at {part.span}")
+            _expect(part.chunk_id in given, f"evidence of a chunk that was not given: {part.chunk_id}")
+            _expect(bool(part.source), f"evidence without a source at {part.span}")
+        alone = compressor.compress([query], [ranking])[0]
+        _expect([part.span for part in alone] == [part.span for part in parts], "differs alone and in a batch")
+    _expect(compressor.compress(queries[:1], [Ranking()]) == [()], "an empty ranking must give no evidence")
+
+
+def check_generator(generator: Generator, *, evidence: Sequence[Evidence], question: str) -> None:
+    """Cites given evidence alone, abstains without any, tells how each ended; alone and in a batch the same.
+
+    Args:
+        evidence: answers `question`.
+    """
+    answerable = Prompt(question=question, evidence=tuple(evidence))
+    nothing = Prompt(question=question)
+    batch = [answerable, nothing, answerable]
+    texts, outcomes = _written(generator, batch)
+    _expect(_written(generator, []) == ([], []), "no prompts must give nothing")
+    _expect(texts[0] == texts[2], "the same prompt twice in a batch gave two answers")
+    _expect(outcomes[1].abstained and bool(outcomes[1].reason), "without evidence it must abstain and say why")
+    _expect(all(text.strip() for text in texts), "an answer without text")
+    _expect(not outcomes[0].abstained, f"abstained on a question that its evidence answers: {outcomes[0].reason}")
+    numbers = [int(number) for number in re.findall(r"\[(\d+)\]", texts[0])]
+    _expect(bool(numbers), f"an answer without a citation: {texts[0]!r}")
+    _expect(all(1 <= number <= len(evidence) for number in numbers), f"cites what was not given: {texts[0]!r}")
+    alone, _ = _written(generator, [answerable])
+    _expect(alone[0] == texts[0], "differs alone and in a batch")
+
+
+def check_citer(citer: Citer, *, evidence: Sequence[Evidence]) -> None:
+    """Citations are ranges of the final text, in order, apart, and name given evidence; text without markers stays."""
+    count = len(evidence)
+    for text in ("", "No marker.", "One [1].", f"Out of range [{count + 1}]. In range [{count}].", "[1] [0] [99999]"):
+        cited = citer.cite(text, evidence)
+        for citation in cited.citations:
+            inside = 0 <= citation.start < citation.end <= len(cited.text)
+            _expect(inside, f"[{citation.start}, {citation.end}) is no range of {cited.text!r}")
+            _expect(bool(citation.evidence), "a citation without evidence")
+            known = all(1 <= number <= count for number in citation.evidence)
+            _expect(known, f"cites {citation.evidence}, given are 1..{count}")
+        apart = all(one.end <= other.start for one, other in pairwise(cited.citations))
+        _expect(apart, f"citations overlap or are out of order in {cited.text!r}")
+        if "[" not in text:
+            _expect(cited.text == text, f"changed a text without markers: {text!r} to {cited.text!r}")
+
+
+def check_chunker(chunker: Chunker, *, texts: Sequence[str] = TEXTS_TO_CUT) -> None:
+    """Chunks are the document's text at their spans, none empty, in order; every visible character is in one."""
+    for text in texts:
+        heading = (Part("heading", 0, text.find("\n"), "Title", 1),) if text.startswith("# ") and "\n" in text else ()
+        document = Document(id="made-up", text=text, layout=Layout(parts=heading))
+        chunks = chunker.chunk(document)
+        covered = bytearray(len(text))
+        for chunk in chunks:
+            span = chunk.span
+            _expect(span.document_id == document.id, f"a chunk of another document: {span}")
+            _expect(text[span.start : span.end] == chunk.text, f"not the document's text at {span}")
+            _expect(bool(chunk.text.strip()), f"a chunk without text at {span}")
+            covered[span.start : span.end] = b"\1" * len(span)
+        starts = [chunk.span.start for chunk in chunks]
+        _expect(starts == sorted(starts), "chunks are not in the order of their starts")
+        lost = [at for at, character in enumerate(text) if not covered[at] and not character.isspace()]
+        _expect(not lost, f"character {lost[:1]} of {text[:40]!r}... is in no chunk")
+        _expect(list(chunker.chunk(document)) == list(chunks), "cuts the same document in two ways")
+
+
+def check_order(ranking: Ranking) -> None:
+    """Best first, equal scores by chunk id, no chunk twice, all scores finite."""
+    _falling(ranking)
+    keys = [(-hit.score, hit.chunk.id) for hit in ranking]
+    _expect(keys == sorted(keys), "equal scores are not in the order of chunk ids")
+
+
+def _falling(ranking: Ranking) -> None:
+    scores = [hit.score for hit in ranking]
+    _expect(all(math.isfinite(score) for score in scores), f"scores that are not finite: {scores}")
+    _expect(all(one >= other for one, other in pairwise(scores)), f"scores do not fall: {scores}")
+    ids = [hit.chunk.id for hit in ranking]
+    _expect(len(ids) == len(set(ids)), f"a chunk stands twice: {ids}")
+
+
+def _check_background(ranking: Ranking) -> None:
+    background = ranking.background
+    if background is None or not ranking:
+        return
+    _expect(background.deviation >= 0 and background.size >= len(ranking), f"impossible background: {background}")
+    again = background.score([hit.chunk for hit in ranking])
+    for hit, score in zip(ranking, again, strict=True):
+        same = math.isclose(hit.score, score, rel_tol=1e-4, abs_tol=1e-5)
+        _expect(same, f"scores {hit.chunk.id} {hit.score} in the ranking and {score} in its background")
+
+
+def _ranked(
+    chunks: Sequence[Chunk], *, origin: str, score: Callable[[int], float] = lambda at: 10.0 - at / 2
+) -> Ranking:
+    hits = tuple(ScoredChunk(chunk, score(at), origin) for at, chunk in enumerate(chunks))
+    known = {hit.chunk.id: hit.score for hit in hits}
+
+    def score_of(asked: Sequence[Chunk]) -> list[float]:
+        return [known.get(chunk.id, 0.0) for chunk in asked]
+
+    return Ranking(hits, Background(mean=0.1, deviation=1.0, size=1000, score=score_of))
+
+
+def _written(generator: Generator, prompts: Sequence[Prompt]) -> tuple[list[str], list[Outcome]]:
+    decoding = generator.start(prompts)
+    texts = [""] * len(prompts)
+    for at, token in decoding:
+        texts[at] += token.text
+    return texts, [decoding.outcome(at) for at in range(len(prompts))]
+
+
+def _no_new_chunks(before: Sequence[Ranking], after: Ranking) -> None:
+    given = {hit.chunk.id for ranking in before for hit in ranking}
+    added = [hit.chunk.id for hit in after if hit.chunk.id not in given]
+    _expect(not added, f"chunks that were not given: {added}")
+
+
+def _same_ranking(one: Ranking, other: Ranking, when: str) -> None:
+    ids = [hit.chunk.id for hit in one], [hit.chunk.id for hit in other]
+    _expect(ids[0] == ids[1], f"{when}: {ids[0]} and {ids[1]}")
+    close = all(math.isclose(a.score, b.score, rel_tol=1e-4, abs_tol=1e-5) for a, b in zip(one, other, strict=True))
+    _expect(close, f"{when}: other scores")
+
+
+def _same_length(given: Sequence[object], got: Sequence[object]) -> None:
+    _expect(len(given) == len(got), f"{len(got)} results for {len(given)} questions")
+
+
+def _expect(holds: bool, otherwise: str) -> None:
+    if not holds:
+        raise AssertionError(otherwise)

@@ -1,0 +1,200 @@
+"""A server that speaks the OpenAI chat completions API and needs no model: for tests and for trying things out.
+
+::
+
+    with OpenAIStub() as stub:
+        model = OpenAIModel(base_url=stub.base_url, model="stub")
+
+``python -m rag.testing.openai_stub`` serves it until Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Event, Lock, Thread
+
+from rag.text.sentences import sentences
+
+_SOURCE = re.compile(r'<source id="(\d+)"[^>]*>\n(.*?)\n</source>', re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """What the server does with one request.
+
+    Attributes:
+        text: what it answers; ``None`` quotes the first sentence of the first source in the prompt, with its number.
+        status: of the response; other than 200, `text` becomes the error's message.
+        headers: beside the usual ones.
+        usage: whether it counts tokens (one a word).
+        pieces: the raw body to send, instead of what `text` would make; for broken streams.
+        break_after: closes the connection after so many pieces.
+        hang: sends nothing until the server is closed.
+    """
+
+    text: str | None = None
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict)
+    usage: bool = True
+    pieces: Sequence[bytes] | None = None
+    break_after: int | None = None
+    hang: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request that the server got."""
+
+    path: str
+    headers: Mapping[str, str]
+    body: Mapping[str, object]
+
+    @property
+    def prompt(self) -> str:
+        """The text of the last message."""
+        messages = self.body["messages"]
+        return str(messages[-1]["content"]) if isinstance(messages, list) else ""
+
+
+class OpenAIStub:
+    """Serves on the loopback interface while the ``with`` block runs. The same prompt always gets the same answer.
+
+    Args:
+        script: what to do with the first requests, in their order; then the default `Reply`.
+        port: 0 takes a free one.
+    """
+
+    def __init__(self, script: Sequence[Reply] = (), *, port: int = 0) -> None:
+        self.port = port
+        self.requests: list[Request] = []
+        self._script = list(script)
+        self._lock = Lock()
+        self._closing = Event()
+        self._server: ThreadingHTTPServer | None = None
+
+    @property
+    def base_url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/v1"
+
+    def __enter__(self) -> OpenAIStub:
+        stub = self
+
+        class Handler(_Handler):
+            def do_POST(self) -> None:
+                stub._answer(self)
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", self.port), Handler)
+        self._server.daemon_threads = True
+        self.port = self._server.server_address[1]
+        Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._closing.set()
+        if self._server is not None:
+            self._server.shutdown()
+            self._server.server_close()
+
+    def _answer(self, handler: _Handler) -> None:
+        body = json.loads(handler.rfile.read(int(handler.headers["Content-Length"])))
+        request = Request(handler.path, dict(handler.headers.items()), body)
+        with self._lock:
+            self.requests.append(request)
+            reply = self._script.pop(0) if self._script else Reply()
+        if reply.hang:
+            self._closing.wait()
+            return
+        streamed = bool(body.get("stream"))
+        if reply.status == 200 and streamed:
+            handler.start(200, {"Content-Type": "text/event-stream", **reply.headers})
+            pieces = list(reply.pieces) if reply.pieces is not None else list(_events(request, reply))
+            handler.write_chunked(pieces[: reply.break_after], ended=reply.break_after is None)
+            return
+        if reply.status == 200:
+            payload: object = _completion(request, reply)
+        else:
+            payload = {"error": {"message": reply.text or "scripted failure"}}
+        data = json.dumps(payload).encode()
+        length = {"Content-Type": "application/json", "Content-Length": str(len(data))}
+        handler.start(reply.status, {**length, **reply.headers})
+        handler.wfile.write(data)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def start(self, status: int, headers: Mapping[str, str]) -> None:
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        if "Content-Length" not in headers:
+            self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+
+    def write_chunked(self, pieces: Sequence[bytes], *, ended: bool) -> None:
+        for piece in pieces:
+            self.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece))
+            self.wfile.flush()
+        if ended:
+            self.wfile.write(b"0\r\n\r\n")
+        self.close_connection = True
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Stay quiet: a test's output is the test's."""
+
+
+def _events(request: Request, reply: Reply) -> Iterator[bytes]:
+    text = _text(request, reply)
+    for word in re.findall(r"\S+\s*|\s+", text):
+        yield _event({"choices": [{"index": 0, "delta": {"content": word}, "finish_reason": None}]})
+    yield _event({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
+    if reply.usage:
+        yield _event({"choices": [], "usage": _usage(request, text)})
+    yield b"data: [DONE]\n\n"
+
+
+def _event(payload: object) -> bytes:
+    return b"data: " + json.dumps(payload).encode() + b"\n\n"
+
+
+def _completion(request: Request, reply: Reply) -> Mapping[str, object]:
+    text = _text(request, reply)
+    message = {"role": "assistant", "content": text}
+    completion: dict[str, object] = {"choices": [{"index": 0, "message": message, "finish_reason": "stop"}]}
+    return {**completion, "usage": _usage(request, text)} if reply.usage else completion
+
+
+def _usage(request: Request, text: str) -> Mapping[str, int]:
+    return {"prompt_tokens": len(request.prompt.split()), "completion_tokens": len(text.split())}
+
+
+def _text(request: Request, reply: Reply) -> str:
+    """The scripted text; else the first sentence of the first source; without sources the prompt's last line."""
+    if reply.text is not None:
+        return reply.text
+    source = _SOURCE.search(request.prompt)
+    if source is None:
+        return request.prompt.strip().rpartition("\n")[2]
+    start, end = sentences(source[2])[0]
+    return f"{source[2][start:end]} [{source[1]}]"
+
+
+def main() -> None:
+    """Serve until Ctrl-C."""
+    parser = argparse.ArgumentParser(description="An OpenAI-compatible server that quotes the first source.")
+    parser.add_argument("--port", type=int, default=8000)
+    with OpenAIStub(port=parser.parse_args().port) as stub:
+        print(f"serving {stub.base_url}", flush=True)
+        try:
+            Event().wait()
+        except KeyboardInterrupt:
+            return
+
+
+if __name__ == "__main__":
+    main()
