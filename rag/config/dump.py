@@ -7,6 +7,7 @@ from typing import TypeAlias, cast
 
 from rag.config.problems import Origin, Path, dotted, holds_secret, names_secret, without_login
 from rag.config.spec import Spec
+from rag.config.variables import escaped
 from rag.config.yaml import Plain, scalar
 
 Mapped: TypeAlias = dict[str, Plain]
@@ -59,7 +60,10 @@ def use_name(spec: Spec) -> str:
 
 
 def to_yaml(values: Mapped) -> str:
-    """Block style, keys in their order, text quoted where YAML 1.1 or 1.2 would read something else."""
+    """Block style, keys in their order, text quoted where YAML 1.1 or 1.2 would read something else.
+
+    The text is that of a pipeline file: a ``${`` in a value is written so that it stays one.
+    """
     import yaml
 
     class Dumper(yaml.SafeDumper):
@@ -67,11 +71,11 @@ def to_yaml(values: Mapped) -> str:
             super().increase_indent(flow, False)  # the items of a list stand under their key, indented
 
     def text(dumper: yaml.SafeDumper, value: str) -> yaml.Node:
-        style = None if isinstance(scalar(value), str) and "${" not in value else '"'
+        style = None if isinstance(scalar(value), str) else '"'
         return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
 
     Dumper.add_representer(str, text)
-    dumped: str = yaml.dump(values, Dumper=Dumper, sort_keys=False, allow_unicode=True, width=120)
+    dumped: str = yaml.dump(escaped(values), Dumper=Dumper, sort_keys=False, allow_unicode=True, width=120)
     return dumped
 
 

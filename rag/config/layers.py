@@ -117,7 +117,7 @@ class _Reader:
         self.files: list[str] = []
 
     def over(self, base: Node, source: Node | FilePath, kind: Kind, above: tuple[FilePath, ...]) -> Node:
-        """What a file extends over `base`, its presets over that, itself on top; `above` are the files that led here."""
+        """A file over its presets over what it extends over `base`. `above` are the files that led here."""
         folder, node = FilePath(), source
         if isinstance(node, FilePath):
             path = node.resolve()

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from rag.config.problems import Path, Problem
-from rag.config.yaml import Node, scalar
+from rag.config.yaml import Node, Plain, scalar
 
 _REFERENCE = re.compile(
     r"\$\$(?=\{)"  # $${ is a dollar sign and a brace
@@ -32,6 +32,19 @@ def fill(node: Node, environ: Mapping[str, str], problems: list[Problem], path: 
     if not isinstance(node.value, str) or "${" not in node.value:
         return node
     return _filled(node, node.value, environ, problems, path)
+
+
+def escaped(value: Plain) -> Plain:
+    """The value that `fill` turns into the given one.
+
+    >>> escaped({"path": "${HOME}"})
+    {'path': '$${HOME}'}
+    """
+    if isinstance(value, dict):
+        return {name: escaped(child) for name, child in value.items()}
+    if isinstance(value, list):
+        return [escaped(child) for child in value]
+    return value.replace("${", "$${") if isinstance(value, str) else value
 
 
 def _filled(node: Node, text: str, environ: Mapping[str, str], problems: list[Problem], path: Path) -> Node:

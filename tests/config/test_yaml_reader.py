@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from rag.config.dump import to_yaml
 from rag.config.problems import InvalidConfigError
+from rag.config.variables import fill
 from rag.config.yaml import MAX_BYTES, Node, parse, parse_value, read
 from rag.errors import ConfigError
 
@@ -179,4 +180,4 @@ def test_what_is_written_is_read_back(mapping: dict[str, object]) -> None:
 
 
 def same(node: Node, value: object) -> bool:
-    return repr(node.plain) == repr(value)  # repr tells 1 from 1.0 and True, and 0.0 from -0.0
+    return repr(fill(node, {}, []).plain) == repr(value)  # repr tells 1 from 1.0 and True, and 0.0 from -0.0
