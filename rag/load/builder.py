@@ -30,23 +30,25 @@ class TextBuilder:
         self.boxes: list[Box] = []
         self._pieces: list[str] = []
         self._breaks = 2  # line breaks at the end of the text; the beginning needs none
+        self._wanted = 0  # line breaks that must stand before the next text; after the last there are none
 
     def write(self, text: str) -> tuple[int, int]:
-        """Append text as it is; returns its range.
+        """Append text as it is, after the line breaks asked for; returns its range.
 
         Raises:
             ValueError: the text grows over the limit.
         """
         text = clean(text)
-        start = self.length
         if not text:
-            return start, start
-        self.length += len(text)
+            return self.length, self.length
+        before = "\n" * self._missing()
+        start = self.length + len(before)
+        self.length = start + len(text)
         if self.length > self.limits.max_characters:
             raise ValueError(f"it holds more than {self.limits.max_characters:,} characters of text")
-        self._pieces.append(text)
-        ending = len(text) - len(text.rstrip("\n"))
-        self._breaks = self._breaks + ending if ending == len(text) else ending
+        self._pieces += (before, text)
+        self._wanted = 0
+        self._breaks = len(text) - len(text.rstrip("\n"))
         return start, self.length
 
     def line(self, text: str) -> tuple[int, int]:
@@ -60,9 +62,11 @@ class TextBuilder:
         return self.write(text)
 
     def break_lines(self, breaks: int) -> None:
-        """End the line (1) or leave an empty line (2), unless the text already does."""
-        if self._breaks < breaks:
-            self.write("\n" * (breaks - self._breaks))
+        """End the line (1) or leave an empty line (2) before the next text, unless the text already does."""
+        self._wanted = max(self._wanted, breaks)
+
+    def _missing(self) -> int:
+        return max(0, self._wanted - self._breaks)
 
     def heading(self, text: str, level: int) -> None:
         start, end = self.block(text)
@@ -74,7 +78,7 @@ class TextBuilder:
     def part(self, kind: PartKind, name: str = "") -> Iterator[None]:
         """Everything written inside is one part, without the line breaks before it; nothing written, no part."""
         self.break_lines(2)
-        start, place = self.length, len(self.parts)
+        start, place = self.length + self._missing(), len(self.parts)
         yield
         if self.length > start:
             self.parts.insert(place, Part(kind, start, self.length, clean(name)))

@@ -151,7 +151,8 @@ def test_an_email_gives_headers_plain_text_and_names_of_attachments(parse: Parse
         b'--b\r\nContent-Type: multipart/alternative; boundary="c"\r\n\r\n'
         b"--c\r\nContent-Type: text/plain\r\n\r\nPlain words.\r\n"
         b"--c\r\nContent-Type: text/html\r\n\r\n<p>Rich words.</p>\r\n--c--\r\n"
-        b"--b\r\nContent-Type: application/pdf\r\nContent-Disposition: attachment; filename=plan.pdf\r\n\r\nx\r\n--b--\r\n"
+        b"--b\r\nContent-Type: application/pdf\r\nContent-Disposition: attachment; filename=plan.pdf\r\n\r\nx\r\n"
+        b"--b--\r\n"
     )
     document = parse(message, "a.eml")
     assert document.text == (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from rag.load.archive import Archive, resolve
@@ -11,7 +11,7 @@ from rag.load.builder import Limits, TextBuilder, squeeze
 from rag.load.decode import decode
 from rag.load.parsers.html import write_html
 from rag.load.parsers.office import attribute, descendants, local
-from rag.types import Part, Scalar
+from rag.types import Scalar
 
 if TYPE_CHECKING:
     from lxml.etree import _Element
@@ -58,12 +58,12 @@ def _spine(package: _Element, folder: str) -> list[str]:
 
 
 def _write_chapter(text: str, builder: TextBuilder) -> None:
-    builder.break_lines(2)
-    start, place = builder.length, len(builder.parts)
-    title = str(write_html(text, builder).get("title", ""))
-    if builder.length > start:
-        heading = next((part.name for part in builder.parts[place:] if part.kind == "heading"), title)
-        builder.parts.insert(place, Part("chapter", start, builder.length, heading))
+    place = len(builder.parts)
+    with builder.part("chapter"):
+        title = str(write_html(text, builder).get("title", ""))
+    if len(builder.parts) > place and builder.parts[place].kind == "chapter":
+        heading = next((part.name for part in builder.parts[place + 1 :] if part.kind == "heading"), title)
+        builder.parts[place] = replace(builder.parts[place], name=heading)
 
 
 def _meta(package: _Element) -> dict[str, Scalar]:
