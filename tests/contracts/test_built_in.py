@@ -1,0 +1,84 @@
+"""Every built-in component of the asking stages against the contract of its stage."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from rag.cite import specs as cite
+from rag.compress import specs as compress
+from rag.compress.specs import CompressorSpec
+from rag.generate.specs import BUILT_IN as GENERATORS
+from rag.generate.specs import ExtractiveSpec, GeneratorSpec, OpenAISpec
+from rag.rerank import specs as rerank
+from rag.rerank.specs import RerankerSpec
+from rag.retrieve.specs import BUILT_IN_FUSERS, BUILT_IN_RETRIEVERS, FuserSpec, RetrieverSpec, SingleSpec
+from rag.testing import (
+    QUESTIONS,
+    Sample,
+    check_citer,
+    check_compressor,
+    check_fuser,
+    check_generator,
+    check_reranker,
+    check_retriever,
+    sample,
+)
+from rag.testing.openai_stub import OpenAIStub
+from rag.types import Evidence, Query, Ranking, ScoredChunk
+
+PROMPT = "Answer from the sources, or say {no_answer}.\n---\n{history}\n{evidence}\n{question}"
+
+
+@pytest.fixture(scope="module")
+def indexed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sample]:
+    with sample(tmp_path_factory.mktemp("sample"), prompts={"answer": PROMPT}) as made:
+        yield made
+
+
+@pytest.mark.parametrize("spec", BUILT_IN_RETRIEVERS, ids=lambda spec: spec.__name__)
+@pytest.mark.parametrize("k", [1, 3, 100])
+def test_a_retriever_keeps_its_contract(spec: type[RetrieverSpec], k: int, indexed: Sample) -> None:
+    check_retriever(spec(k=k).build(indexed.resources), k=k)
+
+
+@pytest.mark.parametrize("spec", BUILT_IN_FUSERS, ids=lambda spec: spec.__name__)
+@pytest.mark.parametrize("keep", [1, 5, 100])
+def test_a_fuser_keeps_its_contract(spec: type[FuserSpec], keep: int, indexed: Sample) -> None:
+    check_fuser(spec(keep=keep).build(indexed.resources), rankings=1 if spec is SingleSpec else 3, keep=keep)
+
+
+@pytest.mark.parametrize("spec", rerank.BUILT_IN, ids=lambda spec: spec.__name__)
+@pytest.mark.parametrize("keep", [1, 4, 100])
+def test_a_reranker_keeps_its_contract(spec: type[RerankerSpec], keep: int, indexed: Sample) -> None:
+    check_reranker(spec(keep=keep).build(indexed.resources), chunks=indexed.chunks, keep=keep)
+
+
+@pytest.mark.parametrize("spec", compress.BUILT_IN, ids=lambda spec: spec.__name__)
+def test_a_compressor_keeps_its_contract(spec: type[CompressorSpec], indexed: Sample) -> None:
+    check_compressor(spec().build(indexed.resources), documents=indexed.documents, chunks=indexed.chunks)
+
+
+@pytest.mark.parametrize("spec", GENERATORS, ids=lambda spec: spec.__name__)
+def test_a_generator_keeps_its_contract(spec: type[GeneratorSpec], indexed: Sample) -> None:
+    with OpenAIStub() as stub:
+        made = OpenAISpec(base_url=stub.base_url, model="stub") if spec is OpenAISpec else spec()
+        check_generator(
+            made.build(indexed.resources), evidence=evidence_on(QUESTIONS[0], indexed), question=QUESTIONS[0]
+        )
+
+
+@pytest.mark.parametrize("spec", cite.BUILT_IN, ids=lambda spec: spec.__name__)
+def test_a_citer_keeps_its_contract(spec: type[cite.CiterSpec], indexed: Sample) -> None:
+    check_citer(spec().build(indexed.resources), evidence=evidence_on(QUESTIONS[0], indexed))
+
+
+def test_the_specs_that_need_no_server_have_no_model() -> None:
+    assert ExtractiveSpec().language_model() is None
+
+
+def evidence_on(question: str, indexed: Sample) -> tuple[Evidence, ...]:
+    everything = Ranking(tuple(ScoredChunk(chunk, -float(at), "all") for at, chunk in enumerate(indexed.chunks)))
+    whole = compress.WholeChunksSpec().build(indexed.resources)
+    return whole.compress([Query(text=question)], [everything])[0]
