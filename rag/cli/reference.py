@@ -36,7 +36,7 @@ directory first, then among those that ship. A pipeline given as a path ends in 
 `use` drops what lower layers say beside theirs. Single items of a list are changed from outside by their number,
 `--set ask.retrieve.0.k=50`. `rag show --resolved --origin` says where each value was written.
 
-**Variables**: `${NAME}` and `${NAME:-default}` are filled in after the file was read, so they cannot change its
+**Variables**: `${NAME}` and `${NAME:-default}` in a file are filled in after it was read, so they cannot change its
 structure. An unquoted value that is nothing but one variable is read as YAML reads a value, so that `k: ${K}` can be a
 number. `$${` is a plain `${`. Secrets are named, not written: `api_key_env: OPENAI_API_KEY`.
 

@@ -17,7 +17,9 @@ _REFERENCE = re.compile(
 
 
 def fill(node: Node, environ: Mapping[str, str], problems: list[Problem], path: Path = ()) -> Node:
-    """The tree with its variables filled in; what is wrong is added to `problems`.
+    """The tree with the variables of its files filled in; what is wrong is added to `problems`.
+
+    Values of flags and of ``RAG__...`` stay as they are: a shell has filled them in.
 
     A variable that is not set or is empty takes its default; without a default it has to be set. A value that is
     nothing but one reference, and stands without quotes, is read as YAML reads a scalar: ``k: ${K}`` may be a number.
@@ -29,7 +31,7 @@ def fill(node: Node, environ: Mapping[str, str], problems: list[Problem], path: 
     if isinstance(node.value, list):
         items = [fill(child, environ, problems, (*path, at)) for at, child in enumerate(node.value)]
         return replace(node, value=items)
-    if not isinstance(node.value, str) or "${" not in node.value:
+    if not isinstance(node.value, str) or not node.origin.in_file:
         return node
     return _filled(node, node.value, environ, problems, path)
 

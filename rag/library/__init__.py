@@ -49,10 +49,11 @@ def read(kind: Kind, name: str) -> str:
         raise ConfigError(f"{path}: not UTF-8: {error.reason} at byte {error.start}") from error
 
 
-def names(kind: Kind) -> list[str]:
-    """Every name there is, sorted."""
+def names(kind: Kind, *, local: bool = True) -> list[str]:
+    """Every name there is, sorted; without `local`, only those that ship."""
     suffix = SUFFIX[kind]
-    found = {path.name.removesuffix(suffix) for folder in _folders(kind) for path in folder.glob(f"*{suffix}")}
+    folders = _folders(kind) if local else [shipped(kind)]
+    found = {path.name.removesuffix(suffix) for folder in folders for path in folder.glob(f"*{suffix}")}
     return sorted(name for name in found if _NAME.fullmatch(name))
 
 

@@ -22,7 +22,8 @@ def json_schema(*, plugins: bool = True) -> Object:
     """The schema of a whole file or a preset, with every component's options told apart by `use`.
 
     A file is one layer of several, so a mapping may lack what another layer gives; an item of a list stands for
-    itself, so it needs its `use` and whatever has no default. Without `plugins`, it covers what ships and nothing else.
+    itself, so it needs its `use` and whatever has no default. Without `plugins`, it covers what ships and nothing else,
+    neither plug-ins nor files of the working directory.
     """
     schema, definitions = _own(PipelineSpec, "")
     for stage in registry.STAGES:
@@ -43,12 +44,12 @@ def json_schema(*, plugins: bool = True) -> Object:
             "version": properties["version"],
             "extends": {
                 "description": "The pipeline under this one: a name, or a path relative to this file.",
-                "anyOf": [{"enum": [*library.names("pipelines")]}, {"type": "string"}],
+                "anyOf": [{"enum": [*library.names("pipelines", local=plugins)]}, {"type": "string"}],
             },
             "presets": {
                 "description": "Presets from configs/, by name, merged under this file in this order.",
                 "type": "array",
-                "items": {"anyOf": [{"enum": [*library.names("configs")]}, {"type": "string"}]},
+                "items": {"anyOf": [{"enum": [*library.names("configs", local=plugins)]}, {"type": "string"}]},
             },
             **{name: section for name, section in properties.items() if name != "version"},
         },
@@ -99,7 +100,7 @@ def _translated(schema: Object) -> Object:
     if STAGE_KEY in schema:
         return {**told, "allOf": [{"$ref": f"#/definitions/{schema[STAGE_KEY]}"}]}
     if "$ref" in schema:
-        return {**told, "allOf": [{"$ref": schema["$ref"]}]}
+        return {"description": told.get("description", ""), "allOf": [{"$ref": schema["$ref"]}]}
     found: Object = {key: value for key, value in schema.items() if key not in ("title", "required", "items", *told)}
     if "properties" in schema:
         named = cast(Object, schema["properties"])

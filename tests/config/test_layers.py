@@ -10,12 +10,6 @@ from rag.errors import ConfigError, UnknownNameError
 from rag.pipeline.spec import Loaded, load_spec
 
 
-@pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
 def write(files: Mapping[str, str]) -> None:
     for name, text in files.items():
         path = Path(name)
@@ -102,6 +96,11 @@ def test_lists_replace() -> None:
 def test_null_takes_a_component_away() -> None:
     write({"p.yaml": "extends: hybrid\ningest: {index: {dense: null}}\nask: {retrieve: [{use: sparse}]}"})
     assert load().spec.ingest.index.dense is None
+
+
+def test_a_value_given_by_flag_is_taken_as_it_is() -> None:
+    write({"p.yaml": "version: 1"})
+    assert load(overrides=["ingest.index.path=${HOME}/$${x}"]).spec.ingest.index.path == "${HOME}/$${x}"
 
 
 def test_a_flag_changes_one_item_of_a_list() -> None:

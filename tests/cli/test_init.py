@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from rag.cli import app
+from rag.pipeline.spec import load_spec
+
+
+def rag(*arguments: str) -> Result:
+    return CliRunner().invoke(app, ["init", *arguments])
+
+
+def test_the_file_it_writes_is_the_default_pipeline_with_comments() -> None:
+    assert rag().exit_code == 0
+    assert load_spec("pipeline.yaml", environ={}).spec == load_spec("hybrid", environ={}).spec
+    assert Path("pipeline.yaml").read_text(encoding="utf-8").count("#") > 10
+
+
+def test_its_first_line_names_a_schema_that_is_there() -> None:
+    rag("deep/mine.yaml")
+    first = Path("deep/mine.yaml").read_text(encoding="utf-8").splitlines()[0]
+    assert first == "# yaml-language-server: $schema=.ragloom/pipeline.schema.json"
+    assert Path("deep/.ragloom/pipeline.schema.json").is_file()
+
+
+def test_a_folder_gets_a_pipeline_yaml() -> None:
+    Path("project").mkdir()
+    rag("project")
+    assert Path("project/pipeline.yaml").is_file()
+
+
+@pytest.mark.parametrize(("flags", "kept"), [([], True), (["--force"], False)])
+def test_a_file_that_is_there_is_replaced_only_by_force(flags: list[str], kept: bool) -> None:
+    Path("pipeline.yaml").write_text("mine")
+    result = rag(*flags)
+    assert (Path("pipeline.yaml").read_text(encoding="utf-8") == "mine") is kept
+    assert result.exit_code == (1 if kept else 0)
