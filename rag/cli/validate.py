@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -47,8 +48,9 @@ def _ok(name: str, loaded: Loaded) -> str:
 
     written = sum(origin != DEFAULT for origin in loaded.origins.values())
     used = sum(1 for _ in components(loaded.spec))
-    files = f" in {' over '.join(reversed(loaded.files))}" if len(loaded.files) > 1 else ""
-    return f"{name}: ok, {used} components, {written} values written{files}"
+    *under, _ = (Path(file).stem for file in loaded.files)
+    layers = f" in it and under it ({', '.join(reversed(under))})" if under else ""
+    return f"{name}: ok, {used} components, {written} values written{layers}"
 
 
 def _json(name: str, *, error: ConfigError | None = None) -> str:
