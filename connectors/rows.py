@@ -104,6 +104,7 @@ class RowsConnector:
         with path.open(encoding=encoding, errors="surrogateescape", newline="") as file:
             csv.field_size_limit(int(self.spec.max_megabytes_per_row * 1e6))
             reader = csv.DictReader(file, delimiter="\t" if path.suffix.lower() == ".tsv" else ",", strict=True)
+            columns = len(reader.fieldnames or ())  # reads the first line
             while True:
                 line = reader.line_num + 1
                 try:
@@ -114,7 +115,7 @@ class RowsConnector:
                     yield line, _bad(path, line, f"it is not valid CSV: {error}")
                     continue
                 if None in row or None in row.values():
-                    yield line, _bad(path, line, f"expected {len(reader.fieldnames or ())} fields as in the first line")
+                    yield line, _bad(path, line, f"expected {columns} fields as in the first line")
                 else:
                     yield line, dict(row)
 

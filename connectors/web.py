@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Literal
 from urllib.parse import urldefrag, urljoin, urlsplit
 
 import httpx
-from lxml import etree
 from protego import Protego
 from pydantic import Field
 
 from rag.errors import SourceError
+from rag.load.archive import parse_xml
 from rag.load.base import Source
 from rag.load.specs import ConnectorSpec
 from rag.types import Document
@@ -27,6 +27,8 @@ from rag.types import Document
 from .addresses import CheckedTransport
 
 if TYPE_CHECKING:
+    from lxml.etree import _Element
+
     from rag.resources import Resources
 
 logger = logging.getLogger(__name__)
@@ -262,16 +264,15 @@ def _sitemap_pages(session: _Session, url: str, limit: int) -> list[str]:
     return list(dict.fromkeys(pages))[:limit]
 
 
-def _xml(content: bytes, url: str, limit: int) -> etree._Element:
-    parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False)
+def _xml(content: bytes, url: str, limit: int) -> _Element:
     try:
         if content.startswith(b"\x1f\x8b"):
             unpacker = zlib.decompressobj(wbits=31)
             content = unpacker.decompress(content, limit)
             if unpacker.unconsumed_tail:
-                raise SourceError("the sitemap unpacks to more than the limit", source=url)
-        return etree.fromstring(content, parser)
-    except (etree.XMLSyntaxError, zlib.error) as error:
+                raise ValueError(f"it unpacks to more than {limit / 1e6:g} MB")
+        return parse_xml(content, "the sitemap")
+    except (ValueError, zlib.error) as error:
         raise SourceError(f"the sitemap cannot be read: {error}", source=url) from error
 
 

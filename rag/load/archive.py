@@ -141,7 +141,7 @@ def parse_xml(data: bytes, name: str) -> _Element:
     try:
         return etree.fromstring(data, parser)
     except (etree.XMLSyntaxError, ValueError) as error:
-        raise ValueError(f"{name} in it is not well-formed XML: {error}") from error
+        raise ValueError(f"{name} is not well-formed XML: {error}") from error
 
 
 def resolve(folder: str, target: str) -> str:
@@ -171,4 +171,4 @@ def _refuse_declarations(data: bytes, name: str) -> None:
     # Expanded entities are how XML bombs and file theft work, and no office format needs a document type.
     pattern = _DECLARATION_UTF16 if b"\0" in data[:64] else _DECLARATION
     if pattern.search(data):
-        raise ValueError(f"{name} in it declares a document type or entities; this is refused")
+        raise ValueError(f"{name} declares a document type or entities; this is refused")
