@@ -3,8 +3,8 @@
     python benchmarks/quality.py DATA_DIR [--sets hotpotqa,cranfield] [--peer] [--json results.jsonl]
 
 Every set is ingested by the shipped `hybrid` pipeline with its defaults; documents are title and text. A document's
-score is its best chunk's. Columns: nDCG@10 of BM25 alone, dense alone, and both fused by RRF and by collection z-scores (the
-default). References, where they are there: `index` is the BM25 figure of DATA_DIR/INDEX.md; with `--peer` (needs
+score is its best chunk's. Columns: nDCG@10 of BM25 alone, dense alone, and both fused, the default last.
+References, where they are there: `index` is the BM25 figure of DATA_DIR/INDEX.md; with `--peer` (needs
 sentence-transformers and bm25s) `exact` is exact search with torch vectors of our chunks, and `raw` is RRF of bm25s and
 torch vectors of whole passages, the common hand-made hybrid. The last line sums up.
 """

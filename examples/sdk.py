@@ -30,9 +30,8 @@ def main() -> None:
                 for number, span in zip(citation.evidence, citation.spans, strict=True):
                     document = pipeline.index.reader().document(span.document_id)
                     # The citation is exact: these are the very characters of the source.
-                    print(
-                        f"  [{number}] {document.source}, {pipeline.locate(span)}: {document.text[span.start : span.end]!r}"
-                    )
+                    quoted = document.text[span.start : span.end]
+                    print(f"  [{number}] {document.source}, {pipeline.locate(span)}: {quoted!r}")
 
             only_text = parse_filter('suffix = ".txt"')
             for hit in pipeline.search("travel on a weekend", filter=only_text).ranking.hits[:2]:

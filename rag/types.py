@@ -86,7 +86,7 @@ class Location:
     boxes: tuple[Box, ...] = ()
 
     def __str__(self) -> str:
-        """The short form people read: ``page 12``, ``slides 3-4``, ``sheet Prices``, ``line 40-43``."""
+        """The short form people read: ``page 12``, ``slides 3-4``, ``sheet Prices``, ``line 40-43``, ``section "Pay"``."""
         if self.pages:
             return _numbers("page", self.pages)
         if self.slides:
@@ -94,8 +94,8 @@ class Location:
         if self.sheet is not None:
             return f"sheet {self.sheet}"
         if self.lines:
-            return "line " + _range(self.lines)
-        return ""
+            return _numbers("line", self.lines)
+        return f'section "{self.headings[-1]}"' if self.headings else ""
 
 
 def _range(numbers: tuple[int, int]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rag.cite.base import Cited
 from rag.text.sentences import sentences
@@ -27,7 +27,8 @@ class MarkerCiter:
 
     def cite(self, text: str, evidence: Sequence[Evidence]) -> Cited:
         final, markers, dropped = _resolved(text, len(evidence))
-        spans = sentences(_blanked(final, markers))
+        blanked = _blanked(final, markers)
+        spans = sentences(blanked)
         starts = [start for start, _ in spans]
         found: dict[int, Citation] = {}
         for marker in markers:
@@ -41,7 +42,21 @@ class MarkerCiter:
                 max(held.end, marker.end),
                 tuple(dict.fromkeys(held.evidence + marker.numbers)),
             )
-        return Cited(final, tuple(found[at] for at in sorted(found)), dropped)
+        citations = (found[at] for at in sorted(found))
+        return Cited(final, tuple(_with_spans(citation, blanked, evidence) for citation in citations), dropped)
+
+
+def _with_spans(citation: Citation, blanked: str, evidence: Sequence[Evidence]) -> Citation:
+    """The citation with a span a number: the sentence where the evidence has it word for word, else all of it."""
+    words = blanked[citation.start : citation.end].split()
+    pattern = re.compile(r"\s+".join(map(re.escape, words))) if words else None
+    spans = []
+    for number in citation.evidence:
+        cited = evidence[number - 1]
+        match = pattern.search(cited.text) if pattern else None
+        start = cited.span.start
+        spans.append(replace(cited.span, start=start + match.start(), end=start + match.end()) if match else cited.span)
+    return replace(citation, spans=tuple(spans))
 
 
 @dataclass(frozen=True, slots=True)

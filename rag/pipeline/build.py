@@ -61,7 +61,7 @@ class BuiltResources:
     def embedder(self) -> Embedder:
         with self._lock:
             if self._embedder is None:
-                self._embedder = self.spec.ingest.embed.build(self)
+                self._embedder = self.spec.ingest.embed.build()
             return self._embedder
 
     @property
