@@ -67,15 +67,6 @@ def decode_layout(stored: str | None) -> Layout:
     return Layout(tuple(Part(*part) for part in parts), tuple(Box(*box) for box in boxes), bool(lines))
 
 
-def narrow(numbers: NDArray[np.int64]) -> bytes:
-    """Non-negative numbers in the fewest bytes each (1, 2, 4 or 8) that hold the largest, little-endian."""
-    return numbers.astype(_width(int(numbers.max(initial=0)))).tobytes()
-
-
-def widen(stored: bytes, count: int) -> NDArray[np.unsignedinteger]:
-    """`count` numbers that `narrow` stored; the width follows from the length."""
-    return np.frombuffer(stored, f"<u{len(stored) // count if count else 1}")
-
-
-def _width(largest: int) -> str:
-    return next(f"<u{size}" for size in (1, 2, 4, 8) if largest < 1 << 8 * size)
+def widen(stored: bytes, count: int) -> NDArray[np.int64]:
+    """`count` non-negative numbers of equal width; the width follows from the length."""
+    return np.frombuffer(stored, f"<u{len(stored) // count if count else 1}").astype(np.int64)

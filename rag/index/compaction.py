@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from rag.embed.base import Vectors
 from rag.index import tables
 from rag.index.database import VECTORS
-from rag.index.inverted import merged
+from rag.index.inverted import Source, merged
 from rag.index.postings import stored_postings
 from rag.index.segments import Segment, map_segment
 from rag.index.store import Store
@@ -63,8 +63,9 @@ def merge(store: Store, snapshot: sqlite3.Connection, segments: Sequence[Segment
             checksum=checksum,
         )
         tables.insert_segment(store.connection, new)
-        sources = zip((stored_postings(snapshot, s.id) for s in segments), _offsets(kept), strict=True)
-        tables.insert_postings(store.connection, new.id, merged(list(sources)))
+        offsets = zip(segments, _offsets(kept), strict=True)
+        sources = [Source(stored_postings(snapshot, segment.id), new_rows) for segment, new_rows in offsets]
+        tables.insert_postings(store.connection, new.id, merged(sources))
     tables.delete_segments(store.connection, segments)
     return new
 

@@ -68,11 +68,7 @@ CREATE TABLE segments (
 );
 CREATE TABLE postings (
     segment INTEGER NOT NULL REFERENCES segments ON DELETE CASCADE, term TEXT NOT NULL,
-    rows BLOB NOT NULL, counts BLOB NOT NULL, PRIMARY KEY (segment, term)
-) WITHOUT ROWID;
-CREATE TABLE positions (
-    segment INTEGER NOT NULL REFERENCES segments ON DELETE CASCADE, term TEXT NOT NULL,
-    positions BLOB NOT NULL, PRIMARY KEY (segment, term)
+    rows BLOB NOT NULL, counts BLOB NOT NULL, positions BLOB NOT NULL, PRIMARY KEY (segment, term)
 ) WITHOUT ROWID;
 """
 

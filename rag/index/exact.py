@@ -1,12 +1,13 @@
-"""Exact search: one matrix product over the mapped segments.
+"""Exact search: one inner product with every mapped vector.
 
-NumPy's product rather than a flat FAISS index: no second copy of the vectors in memory, nothing to load, and for one
-query several times faster (docs/index-internals.md has the figures).
+`numpy.vecdot` rather than a matrix product or a flat FAISS index: memory is the bound, not arithmetic, so one thread
+reads as fast as two and never waits for the other on a busy machine; nothing is copied or loaded; and a row's score is
+the same to the last bit in a ranking, in a batch and alone (docs/index-internals.md has the figures).
 """
 
 from __future__ import annotations
 
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 
@@ -15,7 +16,8 @@ from rag.index.base import Hits, Mask, Rows, Scores
 from rag.index.ranking import best, spread, visible
 from rag.index.segments import SegmentedVectors
 
-QUERIES = 16  # scored at once: bounds memory to 16 scores a row
+ROWS = 2048  # scored for one query after the other while they are in the processor's cache
+QUERIES = 16  # scored together: bounds memory to 16 scores a row
 
 
 class ExactIndex:
@@ -25,12 +27,13 @@ class ExactIndex:
         self.vectors = vectors
 
     def search(self, queries: Vectors, *, k: int, allowed: Mask | None) -> list[Hits]:
-        """The `k` nearest rows of each query. `Hits.score` computes scores anew, equal but for rounding."""
         rows = self._all if allowed is None else visible(self.vectors.live, allowed)
         hits: list[Hits] = []
         for start in range(0, len(queries), QUERIES):
             block = queries[start : start + QUERIES]
-            hits += map(lambda query, scores: self._hits(query, scores, rows, k), block, self._scores(block))
+            hits += [
+                self._hits(query, scores, rows, k) for query, scores in zip(block, self._scores(block), strict=True)
+            ]
         return hits
 
     @cached_property
@@ -44,23 +47,23 @@ class ExactIndex:
     def _scores(self, queries: Vectors) -> Scores:
         """(queries, rows)."""
         scores = np.empty((len(queries), self.vectors.rows), np.float32)
+        step = self.vectors.rows if len(queries) == 1 else ROWS
         for base, part in self.vectors.blocks():
-            here = scores[:, base : base + len(part)]
-            if len(queries) == 1:
-                np.dot(part, queries[0], out=here[0])
-            else:
-                here[:] = queries @ part.T
+            for start in range(0, len(part), step):
+                some = part[start : start + step]
+                for at, query in enumerate(queries):
+                    np.vecdot(some, query, out=scores[at, base + start : base + start + len(some)])
         return scores
 
     def _hits(self, query: Vectors, scores: Scores, rows: Rows | None, k: int) -> Hits:
         seen = scores if rows is None else scores[rows]
         mean, deviation = spread(seen)
         top, top_scores = best(seen, self._numbers if rows is None else rows, k=k)
-        return Hits(top, top_scores, mean, deviation, len(seen), lambda asked: score(self.vectors, query, asked, mean))
+        return Hits(top, top_scores, mean, deviation, len(seen), partial(score, self.vectors, query, mean))
 
 
-def score(vectors: SegmentedVectors, query: Vectors, rows: Rows, mean: float) -> Scores:
+def score(vectors: SegmentedVectors, query: Vectors, mean: float, rows: Rows) -> Scores:
     """The query's inner product with any rows; a row of -1 has no vector and scores the mean."""
-    scores: Scores = vectors.take(np.maximum(rows, 0)) @ query
+    scores: Scores = np.vecdot(vectors.take(np.maximum(rows, 0)), query)
     scores[rows < 0] = mean
     return scores

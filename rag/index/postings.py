@@ -58,7 +58,7 @@ class Postings:
             some = wanted[start : start + TERMS]
             for segment, term, stored, counts, _ in self._select("rows, counts, NULL FROM postings", some):
                 rows = np.frombuffer(stored, "<u4").astype(np.int64) + self._bases[segment]
-                parts.setdefault(term, []).append((rows, widen(counts, len(rows)).astype(np.int64)))
+                parts.setdefault(term, []).append((rows, widen(counts, len(rows))))
         joined = ((term, self._live(_joined(some))) for term, some in parts.items())
         return {term: (rows, counts) for term, (rows, counts) in joined if len(rows)}
 
@@ -80,12 +80,12 @@ class Postings:
     def _places(self, terms: Sequence[str]) -> dict[str, NDArray[np.int64]]:
         """The places of each term as row * 2**32 + position."""
         parts: dict[str, list[NDArray[np.int64]]] = {}
-        columns = "rows, counts, positions FROM postings JOIN positions USING (segment, term)"
+        columns = "rows, counts, positions FROM postings"
         for segment, term, stored_rows, stored_counts, stored in self._select(columns, list(dict.fromkeys(terms))):
             rows = np.frombuffer(stored_rows, "<u4").astype(np.int64) + self._bases[segment]
-            counts = widen(stored_counts, len(rows)).astype(np.int64)
+            counts = widen(stored_counts, len(rows))
             at = np.repeat(rows, counts)
-            places = (at << 32) + widen(stored, len(at)).astype(np.int64)
+            places = (at << 32) + widen(stored, len(at))
             parts.setdefault(term, []).append(places[self.live[at]])
         return {term: np.concatenate(some) for term, some in parts.items()}
 
@@ -104,7 +104,7 @@ class Postings:
 
 def stored_postings(connection: sqlite3.Connection, segment: int) -> Iterator[TermPostings]:
     """All postings of one segment as they are stored, in the order of terms."""
-    columns = "term, rows, counts, positions FROM postings JOIN positions USING (segment, term)"
+    columns = "term, rows, counts, positions FROM postings"
     for row in connection.execute(f"SELECT {columns} WHERE segment = ? ORDER BY term", (segment,)):
         yield TermPostings(*row)
 

@@ -52,9 +52,9 @@ class ExactSpec(DenseIndexSpec):
 
 
 class HnswSpec(DenseIndexSpec):
-    """A graph of near neighbours (FAISS HNSW), for many vectors and low latency; candidates are scored exactly.
+    """A graph of near neighbours (FAISS HNSW), for low latency over many vectors; candidates are scored exactly.
 
-    Malkov and Yashunin, arXiv 1603.09320.
+    Used from 20,000 chunks on; below, and under narrow filters, search is exact. Malkov and Yashunin, arXiv 1603.09320.
     """
 
     use: Literal["hnsw"] = "hnsw"
@@ -74,7 +74,7 @@ class HnswSpec(DenseIndexSpec):
 class IvfPqSpec(DenseIndexSpec):
     """Inverted lists of compressed vectors (FAISS IVF-PQ), for millions of chunks; candidates are scored exactly.
 
-    Jégou, Douze and Schmid, PAMI 2011. Below `least_vectors` vectors there is nothing to train on: exact search.
+    Used from 20,000 chunks on; below, and under narrow filters, search is exact. Jégou, Douze and Schmid, PAMI 2011.
     """
 
     use: Literal["ivfpq"] = "ivfpq"
@@ -86,8 +86,6 @@ class IvfPqSpec(DenseIndexSpec):
     """Bytes a vector is compressed to, a divisor of the dimension; unset: a quarter of the dimension."""
     rescore: int = Field(10, ge=1)
     """Candidates scored exactly, for each one asked for."""
-    least_vectors: int = Field(9984, ge=1)
-    """Vectors from which compression begins: 39 for each of the 256 centroids of a subquantizer."""
 
     def build(self, vectors: SegmentedVectors) -> DenseIndex:
         from rag.index.ann import IvfPqIndex
@@ -98,7 +96,6 @@ class IvfPqSpec(DenseIndexSpec):
             probes=self.probes,
             subquantizers=self.subquantizers,
             rescore=self.rescore,
-            least_vectors=self.least_vectors,
         )
 
 

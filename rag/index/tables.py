@@ -137,27 +137,12 @@ def delete_segments(connection: sqlite3.Connection, segments: Iterable[Segment])
 
 def insert_postings(connection: sqlite3.Connection, segment: int, postings: Iterable[TermPostings]) -> None:
     """Postings in the order of terms, which appends to the tree."""
-    batch: list[TermPostings] = []
-    for one in postings:
-        batch.append(one)
-        if len(batch) == IDS:
-            _insert_postings(connection, segment, batch)
-            batch.clear()
-    _insert_postings(connection, segment, batch)
-
-
-def _insert_postings(connection: sqlite3.Connection, segment: int, batch: Sequence[TermPostings]) -> None:
-    connection.executemany(
-        "INSERT INTO postings VALUES (?, ?, ?, ?)", [(segment, one.term, one.rows, one.counts) for one in batch]
-    )
-    connection.executemany(
-        "INSERT INTO positions VALUES (?, ?, ?)", [(segment, one.term, one.positions) for one in batch]
-    )
+    rows = ((segment, one.term, one.rows, one.counts, one.positions) for one in postings)
+    connection.executemany("INSERT INTO postings VALUES (?, ?, ?, ?, ?)", rows)
 
 
 def delete_postings(connection: sqlite3.Connection, segment: int) -> None:
     connection.execute("DELETE FROM postings WHERE segment = ?", (segment,))
-    connection.execute("DELETE FROM positions WHERE segment = ?", (segment,))
 
 
 def texts_of(connection: sqlite3.Connection, chunks: Sequence[int]) -> dict[int, tuple[bytes, bytes]]:

@@ -1,0 +1,68 @@
+"""Files derived from the vectors: named with what they were made of, believed only if that still holds."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import mkstemp
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rag.index.segments import checksum, sync_folder
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class DerivedFile:
+    """An index file, and beside it a note of what it was made of: ``hnsw.faiss`` and ``hnsw.json``.
+
+    `key` is everything it depends on besides which chunks are in it: index, embedder, options, library version.
+    """
+
+    path: Path
+    key: str
+
+    def chunks(self) -> NDArray[np.int64] | None:
+        """The chunk ids in the file, in its own order; ``None`` where it is missing, of another key, or damaged."""
+        if not self.path.is_file() or not self._note.is_file():
+            return None
+        try:
+            note = json.loads(self._note.read_bytes())
+            if note["key"] != self.key:
+                return None
+            if note["checksum"] != checksum(self.path):
+                logger.warning("%s is damaged and is rebuilt", self.path)
+                return None
+            return np.array(note["chunks"], np.int64)
+        except (ValueError, KeyError, TypeError) as error:
+            logger.warning("%s is damaged and is rebuilt: %s", self._note, error)
+            return None
+
+    def write(self, chunks: NDArray[np.int64], write: Callable[[Path], None]) -> None:
+        """Replace both files; a folder that cannot be written to only costs the next process the same work."""
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            handle, name = mkstemp(dir=self.path.parent, prefix=self.path.stem, suffix=".tmp")
+            os.close(handle)
+            temporary = Path(name)
+            try:
+                write(temporary)
+                note = json.dumps({"key": self.key, "checksum": checksum(temporary), "chunks": chunks.tolist()})
+                temporary.replace(self.path)
+                temporary.write_text(note, encoding="ascii")
+                temporary.replace(self._note)
+                sync_folder(self.path.parent)
+            finally:
+                temporary.unlink(missing_ok=True)
+        except OSError as error:
+            logger.warning("%s could not be kept: %s", self.path, error)
+
+    @property
+    def _note(self) -> Path:
+        return self.path.with_suffix(".json")
