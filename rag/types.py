@@ -1,7 +1,7 @@
 """The data model: immutable values that carry character offsets from the source document to the citation.
 
-Offsets are half-open ranges ``[start, end)`` in Unicode code points of `Document.text`, that is, what ``text[start:end]``
-means in Python. One invariant runs through everything: the text of every chunk, every piece of evidence and every
+Offsets are half-open ranges ``[start, end)`` in Unicode code points of `Document.text`, that is, what
+``text[start:end]`` means in Python. One invariant runs through everything: the text of every chunk, every piece of evidence and every
 citation is the document's text at its span.
 
 Only the standard library is imported here.
@@ -86,7 +86,7 @@ class Location:
     boxes: tuple[Box, ...] = ()
 
     def __str__(self) -> str:
-        """The short form people read: ``page 12``, ``slides 3-4``, ``sheet Prices``, ``line 40-43``, ``section "Pay"``."""
+        """The short form people read: ``page 12``, ``slides 3-4``, ``sheet Prices``, ``lines 40-43``."""
         if self.pages:
             return _numbers("page", self.pages)
         if self.slides:
@@ -232,7 +232,10 @@ class Condition:
 
 @dataclass(frozen=True, slots=True)
 class ScoredChunk:
-    """A chunk and its score; higher is better. `origin` is who scored: scores of different origins are never compared."""
+    """A chunk and its score, higher is better.
+
+    `origin` is who scored: scores of different origins are never compared.
+    """
 
     chunk: Chunk
     score: float
