@@ -1,8 +1,8 @@
 """The data model: immutable values that carry character offsets from the source document to the citation.
 
 Offsets are half-open ranges ``[start, end)`` in Unicode code points of `Document.text`, that is, what
-``text[start:end]`` means in Python. One invariant runs through everything: the text of every chunk, every piece of evidence and every
-citation is the document's text at its span.
+``text[start:end]`` means in Python. One invariant runs through everything: the text of every chunk, every piece of
+evidence and every citation is the document's text at its span.
 
 Only the standard library is imported here.
 """

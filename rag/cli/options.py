@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
+from rag.cli.places import default_pipeline
+
 if TYPE_CHECKING:
     from rag.pipeline.pipeline import Pipeline
     from rag.types import Condition
@@ -55,7 +57,7 @@ def open_pipeline(pipeline: str | None, overrides: list[str] | None, source: Pat
     """
     from rag.pipeline.pipeline import Pipeline
 
-    name = pipeline or ("pipeline.yaml" if Path("pipeline.yaml").is_file() else "hybrid")
+    name = pipeline or default_pipeline()
     changes = list(overrides or ())
     if source is not None:
         changes = source_overrides(source) + changes
