@@ -1,0 +1,175 @@
+"""The pieces of a text between which a chunker may cut, with their sizes in the encoder's tokens.
+
+Words stand in for tokens: nearly every tokenizer cuts at white space first, so the tokens of a text are those of its
+words, and a word is counted once however often it occurs. That makes chunking several times faster than tokenizing.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rag.embed.base import Tokenizer
+from rag.text.graphemes import boundary_at_or_before, is_boundary
+
+Ints: TypeAlias = NDArray[np.int64]
+
+# How strong the border before an atom is. WRAP is a line break inside a sentence, INSIDE is inside a word; GLUED is cut
+# only where nothing else is left.
+PARAGRAPH, LINE, SENTENCE, WRAP, WORD, INSIDE, GLUED = range(7)
+
+_LONG_WORD = 24  # code points; longer ones (a URL, a line of Chinese) are several atoms
+_PIECE = 64  # code points of a long word that are tokenized together; some tokenizers give up at 100
+_BLOCK = 1 << 20  # code points handled at once
+_REMEMBERED_WORDS = 500_000
+_LEVEL_OF_GAP = np.array([WORD, LINE, PARAGRAPH])  # by the line breaks in it
+_ZERO = np.zeros(1, np.int64)
+_KNOWN = 0x3001  # no white space beyond U+3000
+_SPACE = np.array([chr(code).isspace() for code in range(_KNOWN)] + [False])
+_BREAKS = np.zeros(_KNOWN + 1, np.int64)  # how many lines a character ends; a page and a paragraph count as two
+_BREAKS[[0x0A, 0x0B, 0x0D, 0x85, 0x2028]] = 1
+_BREAKS[[0x0C, 0x2029]] = 2
+_GAP = re.compile(r"\s")
+_PROBE = tuple(
+    re.findall(r"\S+", "The naïve co-operation's 3.14% of WORDS, (unbelievable) über-tokenization: café/x_y!")
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Atoms:
+    """All atoms of a text, in order. They cover every character that is not white space.
+
+    `starts` and `ends` are code-point offsets, `tokens` counts each atom by itself, `levels` is the border before it.
+    """
+
+    starts: Ints
+    ends: Ints
+    tokens: Ints
+    levels: Ints
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    def part(self, first: int, last: int) -> Atoms:
+        kept = slice(first, last)
+        return Atoms(self.starts[kept], self.ends[kept], self.tokens[kept], self.levels[kept])
+
+
+class AtomCounter:
+    """Cuts texts into atoms and counts them; remembers words. May be used from several threads."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self.tokenizer = tokenizer
+        self._known: dict[str, int] = {}
+
+    @cached_property
+    def additive(self) -> bool:
+        """Whether the tokens of a text are those of its words, shown on a probe.
+
+        Where they are not (byte-level vocabularies count the space with the word), the counts are estimates, and every
+        chunk is counted again as a whole.
+        """
+        joined = [separator.join(_PROBE) for separator in (" ", "\n", "\t \r\n")]
+        apart = sum(self.tokenizer.count(_PROBE))
+        return all(count == apart for count in self.tokenizer.count(joined))
+
+    def atoms(self, text: str, *, longest: int, most_tokens: int) -> Atoms:
+        """Cut `text`; no atom has more than `longest` code points.
+
+        None has more than `most_tokens` tokens either, but for single code points.
+        """
+        piece = min(longest, _PIECE)
+        blocks: list[Atoms] = []
+        at, line_breaks = 0, 2
+        while at < len(text):
+            gap = _GAP.search(text, at + _BLOCK)
+            end = gap.start() if gap else len(text)
+            block, line_breaks = self._block(text[at:end], at, line_breaks)
+            blocks.append(self._cut_long_words(text, block, piece=piece, most_tokens=most_tokens))
+            at = end
+        return _joined(blocks)
+
+    def _block(self, block: str, at: int, line_breaks: int) -> tuple[Atoms, int]:
+        """The words of a block that begins at offset `at`, `line_breaks` after the last word; and how many follow."""
+        codes = np.frombuffer(block.encode("utf-32-le", "surrogatepass"), "<u4")
+        space = np.ones(len(codes) + 2, np.int8)
+        codes = np.minimum(codes, _KNOWN)
+        space[1:-1] = _SPACE[codes]
+        edges = space[1:] - space[:-1]
+        starts, ends = np.flatnonzero(edges == -1), np.flatnonzero(edges == 1)
+        ended = _BREAKS[codes]
+        ended[:-1][(codes[:-1] == 0x0D) & (codes[1:] == 0x0A)] = 0  # CR LF is one
+        breaks = np.concatenate([_ZERO, ended]).cumsum()
+        if len(starts) == 0:
+            return Atoms(starts, ends, starts, starts), line_breaks + int(breaks[-1])
+        gaps = breaks[starts]
+        gaps[1:] -= breaks[ends[:-1]]
+        gaps[0] += line_breaks
+        levels = _LEVEL_OF_GAP[np.minimum(gaps, 2)]
+        atoms = Atoms(starts + at, ends + at, self._count(block.split()), levels)
+        return atoms, int(breaks[-1] - breaks[ends[-1]])
+
+    def _count(self, words: list[str]) -> Ints:
+        known = self._known
+        if new := list(set(words).difference(known)):
+            if len(known) + len(new) > _REMEMBERED_WORDS:
+                known = self._known = {}
+                new = list(set(words))
+            known.update(zip(new, self.tokenizer.count(new), strict=True))
+        return np.fromiter(map(known.__getitem__, words), np.int64, len(words))
+
+    def _cut_long_words(self, text: str, words: Atoms, *, piece: int, most_tokens: int) -> Atoms:
+        long = (words.ends - words.starts > min(piece, _LONG_WORD)) | (words.tokens > most_tokens)
+        if not long.any():
+            return words
+        parts: list[Atoms] = []
+        done = 0
+        for word in np.flatnonzero(long).tolist():
+            parts.append(words.part(done, word))
+            start, end = int(words.starts[word]), int(words.ends[word])
+            cuts, tokens = self._inside(text[start:end], piece=piece, most_tokens=most_tokens)
+            levels = np.full(len(cuts), INSIDE, np.int64)
+            levels[0] = words.levels[word]
+            starts = np.array(cuts, np.int64) + start
+            parts.append(Atoms(starts, np.append(starts[1:], end), np.array(tokens, np.int64), levels))
+            done = word + 1
+        parts.append(words.part(done, len(words)))
+        return _joined(parts)
+
+    def _inside(self, word: str, *, piece: int, most_tokens: int) -> tuple[list[int], list[int]]:
+        """Where the atoms of a long word begin, and their tokens: at its tokens, but never inside a grapheme."""
+        cuts: list[int] = []
+        tokens: list[int] = []
+        at = 0
+        while at < len(word):
+            end = boundary_at_or_before(word, min(at + piece, len(word)), after=at)
+            borders = [at]
+            counts = [0]
+            for start, _ in self.tokenizer.offsets(word[at:end]):
+                if at + start > borders[-1] and is_boundary(word, at + start):
+                    borders.append(at + start)
+                    counts.append(0)
+                counts[-1] += 1
+            for border, next_border, count in zip(borders, [*borders[1:], end], counts, strict=True):
+                if count <= most_tokens:
+                    cuts.append(border)
+                    tokens.append(count)
+                else:
+                    cuts.extend(range(border, next_border))
+                    tokens.extend(self.tokenizer.count(list(word[border:next_border])))
+            at = end
+        return cuts, tokens
+
+
+def _joined(parts: list[Atoms]) -> Atoms:
+    if len(parts) == 1:
+        return parts[0]
+    if not parts:
+        return Atoms(*(np.zeros(0, np.int64) for _ in range(4)))
+    columns = [(part.starts, part.ends, part.tokens, part.levels) for part in parts]
+    return Atoms(*(np.concatenate(column) for column in zip(*columns, strict=True)))

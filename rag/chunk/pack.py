@@ -1,0 +1,183 @@
+"""Puts atoms together to chunks: as much as fits, cut at the strongest borders."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+
+from rag.chunk.atoms import GLUED, INSIDE, LINE, PARAGRAPH, SENTENCE, WORD, WRAP, AtomCounter, Atoms, Ints
+from rag.chunk.specs import Unit
+from rag.embed.base import Tokenizer
+from rag.text.sentences import sentences
+from rag.types import Chunk, Document, Span
+
+ALL_LEVELS = (PARAGRAPH, LINE, SENTENCE, WRAP, WORD, INSIDE, GLUED)
+WORD_LEVELS = (WORD, INSIDE)
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """The largest chunk: `size` in `unit`, and in any case `most_tokens`. `overlap` is in `unit`."""
+
+    unit: Unit
+    size: int
+    most_tokens: int
+    overlap: int = 0
+
+    @staticmethod
+    def of(tokenizer: Tokenizer, *, unit: Unit, size: int, overlap: int = 0) -> Size:
+        """What was asked for, within the encoder's window."""
+        window = tokenizer.max_tokens
+        return Size(unit, size, min(size, window) if unit == "tokens" else window, min(overlap, window - 1))
+
+    @property
+    def longest(self) -> int:
+        """Code points that one atom may have."""
+        return self.size if self.unit == "characters" else 1 << 62
+
+
+class Packing:
+    """One text being packed. Chunks are half-open ranges of its atoms."""
+
+    def __init__(self, text: str, atoms: Atoms, size: Size) -> None:
+        self.text = text
+        self.atoms = atoms
+        self.size = size
+        self.levels = atoms.levels.copy()  # sentence borders are found only where they are needed
+
+    def pack(self, first: int, last: int, *, levels: Sequence[int] = ALL_LEVELS) -> list[tuple[int, int]]:
+        """Chunks of the atoms ``[first, last)``.
+
+        Pieces that do not fit are cut at the next weaker of `levels`, then neighbours are put together while they fit.
+        A chunk repeats the end of the one before from the earliest border within the overlap.
+        """
+        pieces = self._pieces(first, last, levels)
+        borders = np.append(pieces, last)
+        chunks: list[tuple[int, int]] = []
+        at = 0
+        while True:
+            end = int(np.searchsorted(borders, self.reach(int(borders[at])), "right")) - 1
+            end = max(end, at + 1)
+            chunks.append((int(borders[at]), int(borders[end])))
+            if end == len(pieces):
+                return chunks
+            at = self._next(borders, at, end)
+
+    def reach(self, first: int) -> int:
+        """The end of the longest run of atoms from `first` that fits; one atom at least."""
+        return int(self._reaches(np.array([first]))[0])
+
+    def fits(self, first: int, last: int) -> bool:
+        return self.reach(first) >= last
+
+    def glue(self, first: int, last: int) -> None:
+        """Put off cutting before any of the atoms ``[first, last)`` until nothing else is left."""
+        self.levels[first:last] = GLUED
+
+    def span(self, first: int, last: int) -> tuple[int, int]:
+        return int(self.atoms.starts[first]), int(self.atoms.ends[last - 1])
+
+    def _pieces(self, first: int, last: int, levels: Sequence[int]) -> Ints:
+        """Where pieces begin that fit, cut no finer than needed."""
+        pieces = np.array([first])
+        for level in levels:
+            ends = np.append(pieces[1:], last)
+            too_long = self._reaches(pieces) < ends
+            if not too_long.any():
+                break
+            if level == LINE:
+                self._find_sentences(pieces[too_long], ends[too_long])
+            inside = np.flatnonzero(self.levels[first:last] <= level) + first
+            owner = np.searchsorted(pieces, inside, "right") - 1
+            pieces = np.union1d(pieces, inside[too_long[owner]])
+        return pieces
+
+    def _find_sentences(self, firsts: Ints, lasts: Ints) -> None:
+        for first, last in zip(firsts.tolist(), lasts.tolist(), strict=True):
+            start, end = self.span(first, last)
+            found = np.array([at for at, _ in sentences(self.text[start:end])], np.int64) + start
+            begins = np.isin(self.atoms.starts[first:last], found, assume_unique=True)
+            levels = self.levels[first:last]
+            levels[~begins & (levels == LINE)] = WRAP
+            levels[begins & (levels > SENTENCE) & (levels < GLUED)] = SENTENCE
+
+    def _next(self, borders: Ints, at: int, end: int) -> int:
+        """The piece to go on with behind the chunk of pieces ``[at, end)``."""
+        if self.size.overlap == 0:
+            return end
+        earliest = self._back(int(borders[end]))
+        start = max(int(np.searchsorted(borders, earliest)), at + 1)
+        while start < end and self.reach(int(borders[start])) < borders[end + 1]:
+            start += 1  # what is repeated must leave room for something new
+        return start
+
+    def _reaches(self, firsts: Ints) -> Ints:
+        last = np.searchsorted(self._tokens, self._tokens[firsts] + self.size.most_tokens, "right") - 1
+        if self.size.unit == "characters":
+            by_characters = np.searchsorted(self.atoms.ends, self.atoms.starts[firsts] + self.size.size, "right")
+            last = np.minimum(last, by_characters)
+        elif self.size.unit == "words":
+            broken = self.atoms.levels[firsts] == INSIDE  # the rest of a word counts as one
+            by_words = np.searchsorted(self._words, self._words[firsts] + self.size.size - broken, "right") - 1
+            last = np.minimum(last, by_words)
+        return np.maximum(last, firsts + 1)
+
+    def _back(self, last: int) -> int:
+        """The first atom of the longest run that ends at `last` and is within the overlap."""
+        overlap = self.size.overlap
+        if self.size.unit == "characters":
+            return int(np.searchsorted(self.atoms.starts, self.atoms.ends[last - 1] - overlap))
+        sums = self._tokens if self.size.unit == "tokens" else self._words
+        return int(np.searchsorted(sums, sums[last] - overlap))
+
+    @cached_property
+    def _tokens(self) -> Ints:
+        return np.concatenate([[0], np.cumsum(self.atoms.tokens)])
+
+    @cached_property
+    def _words(self) -> Ints:
+        return np.concatenate([[0], np.cumsum(self.atoms.levels != INSIDE)])
+
+
+def open_packing(counter: AtomCounter, text: str, size: Size) -> Packing:
+    return Packing(text, counter.atoms(text, longest=size.longest, most_tokens=size.most_tokens), size)
+
+
+def spans(counter: AtomCounter, packing: Packing, ranges: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """The code-point spans of ranges of atoms; what is too long, counted as a whole, is packed again with less.
+
+    That happens where a chunk begins or ends inside a word, for the parts of a word may have more tokens than the word,
+    and anywhere if the tokenizer's counts are not additive.
+    """
+    checked = _checked(counter, packing, list(ranges))
+    return [packing.span(first, last) for first, last in checked]
+
+
+def chunk_of(document: Document, start: int, end: int) -> Chunk:
+    return Chunk(span=Span(document.id, start, end), text=document.text[start:end])
+
+
+def _checked(counter: AtomCounter, packing: Packing, ranges: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    levels = np.append(packing.atoms.levels, PARAGRAPH)
+    unsure = [
+        at
+        for at, (first, last) in enumerate(ranges)
+        if last - first > 1 and (not counter.additive or INSIDE in (levels[first], levels[last]))
+    ]
+    texts = [packing.text[slice(*packing.span(*ranges[at]))] for at in unsure]
+    counts = dict(zip(unsure, counter.tokenizer.count(texts), strict=True))
+    checked: list[tuple[int, int]] = []
+    for at, (first, last) in enumerate(ranges):
+        found = counts.get(at, 0)
+        if found <= packing.size.most_tokens:
+            checked.append((first, last))
+            continue
+        estimated = int(packing.atoms.tokens[first:last].sum())
+        less = max(1, min(estimated - 1, packing.size.most_tokens * estimated // found))
+        smaller = Packing(packing.text, packing.atoms, replace(packing.size, most_tokens=less, overlap=0))
+        parts = smaller.pack(first, last)
+        checked += _checked(counter, packing, parts) if len(parts) > 1 else parts
+    return checked
