@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cache
 
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
@@ -29,7 +30,7 @@ class MarkdownParser:
         front = _FRONT_MATTER.match(text)
         # Same length and lines without the front matter, whose closing line would make a heading of the line before.
         body = re.sub(r"[^\r\n]", " ", text[: front.end()]) + text[front.end() :] if front else text
-        tokens = MarkdownIt("commonmark").enable("table").disable("inline").parse(body)
+        tokens = _blocks().parse(body)
         parts = _parts(tokens, _line_starts(text), text)
         title = _TITLE.search(front.group(1)) if front else None
         first = next((part.name for part in parts if part.kind == "heading" and part.level == 1), "")
@@ -39,6 +40,16 @@ class MarkdownParser:
             layout=Layout(parts=tuple(parts), lines=True),
             meta={"title": heading} if heading else {},
         )
+
+
+@cache
+def _blocks() -> MarkdownIt:
+    return MarkdownIt("commonmark").enable("table").disable("inline")
+
+
+@cache
+def _inline() -> MarkdownIt:
+    return MarkdownIt("commonmark")
 
 
 def _parts(tokens: list[Token], starts: list[int], text: str) -> list[Part]:
@@ -69,6 +80,5 @@ def _plain(content: str) -> str:
     >>> _plain("The `rag` **command**, [see](x.md)")
     'The rag command, see'
     """
-    inline = MarkdownIt("commonmark").parseInline(content)
-    children = (child for token in inline for child in token.children or [])
+    children = (child for token in _inline().parseInline(content) for child in token.children or [])
     return squeeze("".join(" " if child.type == "softbreak" else child.content for child in children))
