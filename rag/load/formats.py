@@ -58,7 +58,10 @@ _MEDIA_TYPES: dict[str, str] = {
     "message/rfc822": "eml",
     "text/plain": "text",
 }
-_HTML = re.compile(rb"\s*(<\?xml[^>]*>)?\s*(<!--.{0,500}?-->\s*)*<(!doctype\s+html|html)\b", re.IGNORECASE | re.DOTALL)
+# Possessive, and a comment ends at its first "-->": this runs outside the workers, on bytes of strangers.
+_HTML = re.compile(
+    rb"\s*+(?:<\?xml[^>]*+>)?+\s*+(?:<!--(?:(?!-->).)*+-->\s*+)*+<(?:!doctype\s+html|html)\b", re.IGNORECASE | re.DOTALL
+)
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 
 

@@ -7,7 +7,6 @@ plain data. A file that breaks its worker is an error of that file alone.
 
 from __future__ import annotations
 
-import logging
 import os
 import threading
 from collections import deque
@@ -22,8 +21,6 @@ from rag.load.formats import detect, make_parser
 from rag.load.process import WorkerProcess
 from rag.load.specs import ParseSpec
 from rag.types import Document
-
-logger = logging.getLogger(__name__)
 
 _SMALL_BYTES = 1 << 20
 _WORKERS = 4

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -166,6 +167,35 @@ with ParserPool(ParseSpec(workers=1, timeout_seconds=60)) as pool:
     assert "KeyboardInterrupt" in done.stderr
     with pytest.raises(ProcessLookupError):
         os.kill(int(done.stdout), 0)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="signals")
+def test_a_worker_that_hangs_does_not_outlive_a_killed_parent() -> None:
+    script = f"""
+import os, threading, time, rag.load.process as process
+process._BOOT = {BOOT!r}
+from rag.load.worker import ParserPool; from rag.load.specs import ParseSpec; from rag.load.base import Source
+pool = ParserPool(ParseSpec(workers=1, timeout_seconds=0.5))
+def die():
+    while not pool._busy or not next(iter(pool._busy)).is_alive(): time.sleep(0.01)
+    print(next(iter(pool._busy))._process.pid, flush=True)
+    time.sleep(0.3)
+    os.kill(os.getpid(), 9)
+threading.Thread(target=die, daemon=True).start()
+pool.parse(Source(id="a", uri="a", name="a.html", read=lambda: b"<html>hang"))
+"""
+    done = subprocess.run([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, timeout=30, check=False)
+    ends = time.monotonic() + 10
+    while _is_running(int(done.stdout)):
+        assert time.monotonic() < ends
+        time.sleep(0.05)
+
+
+def _is_running(pid: int) -> bool:
+    """Whether a process exists and is no zombie."""
+    listed = subprocess.run(["ps", "-p", str(pid), "-o", "stat="], capture_output=True, text=True, check=False).stdout
+    return bool(listed.strip()) and not listed.startswith("Z")
 
 
 def _children() -> list[str]:
