@@ -14,10 +14,10 @@ from rag.types import Prompt, Token
 if TYPE_CHECKING:
     from rag.resources import Resources
 
-MARGIN = 0.3
-"""How far behind the best sentence's score a further one may be."""
+NEARLY_AS_GOOD = 0.75
+"""What share of the best sentence's score a further one must have."""
 
-THRESHOLD = 0.38
+THRESHOLD = 0.36
 """Confidence below which the answer is that the sources do not say."""
 
 
@@ -51,7 +51,7 @@ class ExtractiveGenerator:
         ranked = sorted(candidates, key=lambda candidate: -candidate.score)
         if not ranked or ranked[0].confidence < self.threshold:
             return _abstained("weak-evidence")
-        good = [candidate for candidate in ranked if candidate.score >= ranked[0].score - MARGIN]
+        good = [candidate for candidate in ranked if candidate.score >= NEARLY_AS_GOOD * ranked[0].score]
         return _written(distinct(good)[: self.sentences]), Outcome()
 
 

@@ -1,9 +1,10 @@
 """Which sentences answer a question.
 
 A sentence scores ``nearness + .5 coverage + .3 coverage of its passage - .02 rank`` and is trusted with a confidence of
-``.6 nearness + .4 coverage of its passage``. Nearness is its cosine with the question, on a scale where the average
-chunk of the index is 0, so that it means the same for encoders whose cosines are all high; coverage is the share of the
-question's words, rare ones counting more, the headings over it included. Without vectors, coverage stands for nearness.
+``.6 nearness + .4 coverage of its passage``. Nearness is its cosine with the question, on a scale where 0 is what even
+the far chunks of the index have, so that it means the same for encoders whose cosines are all high; coverage is the
+share of the question's words, rare ones counting more, the headings over it included. Without vectors, coverage stands
+for nearness.
 
 The weights were set on SQuAD 2, XQuAD in English, HotpotQA and MultiHop-RAG together; around these values the results
 move by a point.
@@ -89,8 +90,9 @@ def with_nearness(
         return []
     asked = embedder.embed_queries([question])
     vectors = embedder.embed_documents([each.quote.text for each in candidates])
-    average = index.search(asked, k=1, allowed=None)[0].mean
-    near = np.clip((vectors @ asked[0] - average) / max(1e-6, 1 - average), 0, 1)
+    spread = index.search(asked, k=1, allowed=None)[0]
+    floor = max(0.0, spread.mean - 2 * spread.deviation)
+    near = np.clip((vectors @ asked[0] - floor) / max(1e-6, 1 - floor), 0, 1)
     return [
         replace(each, nearness=float(value), vector=vector)
         for each, value, vector in zip(candidates, near, vectors, strict=True)

@@ -11,6 +11,9 @@ from rag.text.analyze import Analyzer
 if TYPE_CHECKING:
     from rag.index.reader import Reader
 
+UNKNOWN = 0.5
+"""What of its weight a term keeps that occurs nowhere and is no name."""
+
 
 @runtime_checkable
 class TermIndex(Protocol):
@@ -26,8 +29,9 @@ class TermIndex(Protocol):
 class QuestionTerms:
     """The terms of one question and their weights: ``ln(1 + (N - df + .5) / (df + .5))``, as in BM25.
 
-    A term that no chunk has weighs most: a question about something the collection never names is not covered by what
-    else it shares with it. Where the index has no term statistics all terms weigh the same.
+    A term that no chunk has weighs most by that if it is written like a name or a number: the collection knows nothing
+    of it. Any other weighs half: it may only put in other words what the collection says. Where the index has no term
+    statistics all terms weigh the same.
     """
 
     def __init__(self, question: str, reader: Reader) -> None:
@@ -35,9 +39,11 @@ class QuestionTerms:
         if isinstance(index, TermIndex):
             self.analyzer: Analyzer = index.analyzer
             terms = dict.fromkeys(self.analyzer.terms(question))
+            names = {term for name in _names(question) for term in self.analyzer.terms(name)}
             frequencies = {term: index.df(term) for term in terms}
             self.weights: Mapping[str, float] = {
-                term: log(1 + (reader.size - df + 0.5) / (df + 0.5)) for term, df in frequencies.items()
+                term: log(1 + (reader.size - df + 0.5) / (df + 0.5)) * (1 if df or term in names else UNKNOWN)
+                for term, df in frequencies.items()
             }
         else:
             self.analyzer = Analyzer()
@@ -49,3 +55,8 @@ class QuestionTerms:
         if not self.total:
             return 0.0
         return sum(self.weights.get(term, 0.0) for term in set(self.analyzer.terms(text))) / self.total
+
+
+def _names(question: str) -> list[str]:
+    """The words that begin with a capital or a digit; the first word of a question begins with one anyway."""
+    return [word for word in question.split()[1:] if word[0].isupper() or word[0].isdigit()]
