@@ -156,14 +156,18 @@ class AtomCounter:
                     counts.append(0)
                 counts[-1] += 1
             for border, next_border, count in zip(borders, [*borders[1:], end], counts, strict=True):
-                if count <= most_tokens:
+                # By itself the end of a word can have more tokens than it has in the word.
+                if next_border - border > 1 and self._alone(word[border:next_border]) > most_tokens:
+                    cuts.extend(range(border, next_border))
+                    tokens.extend(map(self._alone, word[border:next_border]))
+                else:
                     cuts.append(border)
                     tokens.append(count)
-                else:
-                    cuts.extend(range(border, next_border))
-                    tokens.extend(self.tokenizer.count(list(word[border:next_border])))
             at = end
         return cuts, tokens
+
+    def _alone(self, piece: str) -> int:
+        return int(self._count([piece])[0])
 
 
 def _joined(parts: list[Atoms]) -> Atoms:

@@ -45,16 +45,17 @@ class FixedChunker:
         return chunks
 
     def _windows(self, text: str) -> Iterator[tuple[int, int]]:
-        start = 0
+        start, done = _skip_space(text, 0), 0
         while start < len(text):
             end = boundary_at_or_before(text, min(start + self.size, len(text)), after=start)
-            window = text[start:end]
-            if stripped := window.strip():
-                begin = start + len(window) - len(window.lstrip())
-                yield begin, begin + len(stripped)
+            if end <= done:  # a long grapheme: the overlap leaves no room for anything new
+                start = _skip_space(text, done)
+                continue
+            yield start, start + len(text[start:end].rstrip())
             if end == len(text):
                 return
-            start = boundary_at_or_before(text, max(end - self.overlap, start + 1), after=start)
+            done = end
+            start = _skip_space(text, boundary_at_or_before(text, max(end - self.overlap, start + 1), after=start))
 
     def _cut_again(self, document: Document, chunk: Chunk) -> Iterator[Chunk]:
         window = self.counter.tokenizer.max_tokens
@@ -62,3 +63,9 @@ class FixedChunker:
         ranges = packing.pack(0, len(packing.atoms), levels=WORD_LEVELS)
         for start, end in spans(self.counter, packing, ranges):
             yield chunk_of(document, chunk.span.start + start, chunk.span.start + end)
+
+
+def _skip_space(text: str, at: int) -> int:
+    while at < len(text) and text[at].isspace():
+        at += 1
+    return at

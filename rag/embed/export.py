@@ -116,9 +116,9 @@ class _Graph:
     def _embeddings(self) -> str:
         # Token types are not an input: all tokens are of the first type, which is added to the positions once.
         first = first_position(self.checkpoint.family, self.checkpoint.padding_id)
-        positions = self._weight("embeddings.position_embeddings.weight")[first:]
-        positions = positions + self._weight("embeddings.token_type_embeddings.weight")[0]
-        words = self._tensor("words", self._weight("embeddings.word_embeddings.weight"))
+        positions = self.weights["embeddings.position_embeddings.weight"][first:]
+        positions = positions + self.weights["embeddings.token_type_embeddings.weight"][0]
+        words = self._tensor("words", self.weights["embeddings.word_embeddings.weight"])
         norm = self._norm("embeddings.LayerNorm")
         inputs = ["ids", "", words, self._tensor("positions", positions), "", *norm, "mask"]
         # lengths (batch,) int32: the mask's sums, which the attention takes because padding is always at the right
@@ -128,28 +128,28 @@ class _Graph:
     def _layer(self, hidden: str, layer: int) -> str:
         of = f"encoder.layer.{layer}"
         names = [f"{of}.attention.self.{part}" for part in ("query", "key", "value")]
-        weight = np.concatenate([self._weight(f"{name}.weight").T for name in names], axis=1)
-        bias = np.concatenate([self._weight(f"{name}.bias") for name in names])
+        weight = np.concatenate([self.weights[f"{name}.weight"].T for name in names], axis=1)
+        bias = np.concatenate([self.weights[f"{name}.bias"] for name in names])
         inputs = [hidden, self._tensor(f"{of}.qkv", weight), self._tensor(f"{of}.qkv.bias", bias), "lengths"]
         attended = self._node("Attention", inputs, [f"{of}.attended"], num_heads=self.checkpoint.heads)
         hidden = self._dense_and_norm(f"{of}.attention.output", attended, hidden)
         wide = self._dense(f"{of}.intermediate.dense", hidden)
-        bias_name = self._tensor(f"{of}.intermediate.bias", self._weight(f"{of}.intermediate.dense.bias"))
+        bias_name = self._tensor(f"{of}.intermediate.bias", self.weights[f"{of}.intermediate.dense.bias"])
         wide = self._node("BiasGelu", [wide, bias_name], [f"{of}.gelu"])
         return self._dense_and_norm(f"{of}.output", wide, hidden)
 
     def _dense_and_norm(self, of: str, value: str, residual: str) -> str:
         dense = self._dense(f"{of}.dense", value)
-        bias = self._tensor(f"{of}.bias", self._weight(f"{of}.dense.bias"))
+        bias = self._tensor(f"{of}.bias", self.weights[f"{of}.dense.bias"])
         inputs = [dense, residual, *self._norm(f"{of}.LayerNorm"), bias]
         return self._node("SkipLayerNormalization", inputs, [f"{of}.hidden"], epsilon=self.checkpoint.epsilon)
 
     def _dense(self, of: str, value: str) -> str:
-        weight = self._tensor(f"{of}.weight", self._weight(f"{of}.weight").T)
+        weight = self._tensor(f"{of}.weight", self.weights[f"{of}.weight"].T)
         return self._node("MatMul", [value, weight], [f"{of}.product"], domain="")
 
     def _norm(self, of: str) -> list[str]:
-        return [self._tensor(f"{of}.{part}", self._weight(f"{of}.{part}")) for part in ("weight", "bias")]
+        return [self._tensor(f"{of}.{part}", self.weights[f"{of}.{part}"]) for part in ("weight", "bias")]
 
     def _pool(self, hidden: str) -> None:
         """The sum of the unmasked states, or the first one; the unit vector is the same as the mean's."""
@@ -159,15 +159,12 @@ class _Graph:
         if self.checkpoint.pooling == "mean":
             mask = self._node("Cast", ["mask"], ["mask.float"], domain="", to=TensorProto.FLOAT)
             mask = self._node("Unsqueeze", [mask, axis], ["mask.row"], domain="")
-            total = self._node("MatMul", [mask, hidden], ["sum.row"], domain="")
-            pooled = self._node("Squeeze", [total, axis], ["pooled"], domain="")
+            row = self._node("MatMul", [mask, hidden], ["sum.row"], domain="")
         else:
-            first = self._tensor("first", np.array(0, np.int64))
-            pooled = self._node("Gather", [hidden, first], ["pooled"], domain="", axis=1)
+            first = self._tensor("first", np.array([0], np.int64))
+            row = self._node("Gather", [hidden, first], ["first.row"], domain="", axis=1)
+        pooled = self._node("Squeeze", [row, axis], ["pooled"], domain="")
         self._node("LpNormalization", [pooled], ["vectors"], domain="", axis=-1, p=2)
-
-    def _weight(self, name: str) -> NDArray[np.float32]:
-        return self.weights[name]
 
     def _tensor(self, name: str, value: NDArray[np.float32] | NDArray[np.int64]) -> str:
         from onnx import numpy_helper

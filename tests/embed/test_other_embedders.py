@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+import pytest
+
+from rag.embed.hash import HashEmbedder
+from rag.embed.onnx import OnnxEmbedder
+from rag.embed.sentence_transformers import SentenceTransformersEmbedder
+from rag.embed.specs import BUILT_IN, HashSpec
+from rag.errors import MissingExtraError, ModelError
+
+from .conftest import Tiny
+
+
+def test_shared_words_make_near_vectors() -> None:
+    dog, dogs, ship = HashEmbedder(dimension=256).embed_documents(["a barking dog", "dog barking A!", "the Vasa sank"])
+    assert dog @ dogs == pytest.approx(1)
+    assert abs(dog @ ship) < 0.5
+
+
+def test_every_hashed_vector_has_length_one() -> None:
+    vectors = HashEmbedder(dimension=8).embed_documents(["", "?!", "a b c", "x y " * 50])
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, rtol=1e-6)
+
+
+def test_hashed_vectors_do_not_depend_on_the_process() -> None:
+    # BLAKE2b-64 of b"dog", little-endian, is 0x...: place = (digest >> 1) % 8, sign by the lowest bit
+    from hashlib import blake2b
+
+    digest = int.from_bytes(blake2b(b"dog", digest_size=8).digest(), "little")
+    expected = np.zeros(8, np.float32)
+    expected[(digest >> 1) % 8] = 1 if digest & 1 else -1
+    np.testing.assert_array_equal(HashSpec(dimension=8).build().embed_queries(["Dog"])[0], expected)
+
+
+def test_making_an_embedder_reads_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rag.embed.onnx.locate", lambda *_, **__: pytest.fail("looked for weights"))
+    for spec in BUILT_IN:
+        (spec(model="owner/missing") if "model" in spec.model_fields else spec()).build()  # type: ignore[call-arg]
+
+
+def test_a_missing_extra_names_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "sentence_transformers", None)
+    with pytest.raises(MissingExtraError) as caught:
+        SentenceTransformersEmbedder("owner/missing").embed_queries(["a"])
+    assert caught.value.hint == 'pip install "ragloom[hf]"'
+
+
+@pytest.mark.slow
+def test_sentence_transformers_and_onnx_agree(tiny: Tiny) -> None:
+    pytest.importorskip("sentence_transformers", reason="torch is not installed (extra hf)")
+    folder = str(tiny(prompts={"query": "query: ", "document": "a "}))
+    theirs, ours = SentenceTransformersEmbedder(folder, device="cpu"), OnnxEmbedder(folder)
+    texts = ["dogs bark.", "cat b c"]
+    np.testing.assert_allclose(theirs.embed_documents(texts), ours.embed_documents(texts), atol=1e-5)
+    np.testing.assert_allclose(theirs.embed_queries(texts), ours.embed_queries(texts), atol=1e-5)
+    assert theirs.identity.query_prompt == "query: "
+    assert theirs.tokenizer.max_tokens == ours.tokenizer.max_tokens
+    assert theirs.tokenizer.count(texts) == ours.tokenizer.count(texts)
+    assert theirs.tokenizer.offsets(texts[0]) == ours.tokenizer.offsets(texts[0])
+    with pytest.raises(ModelError, match="text 0 has 20 tokens"):
+        theirs.embed_documents(["a " * 20])
+    theirs.close()
