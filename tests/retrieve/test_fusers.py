@@ -107,7 +107,6 @@ def test_collection_z_scores_use_the_true_score_of_a_chunk_a_retriever_did_not_r
 
 def test_a_retriever_that_tells_nothing_apart_does_not_move_the_other() -> None:
     seeing = {"a": 9.0, "b": 5.0, "c": 1.0}
-    blind = dict.fromkeys(seeing, 0.7)
     result = fused(
         CollectionZScoreFuser(keep=10),
         ranking(seeing, background=background(seeing)),
@@ -198,9 +197,7 @@ def best_first(given_scores: Mapping[str, float]) -> Ranking:
 
 @pytest.mark.parametrize("fuser", FUSERS, ids=lambda fuser: type(fuser).__name__)
 @given(lists=st.lists(score_maps, min_size=1, max_size=4))
-def test_fusing_gives_the_finite_union_best_first_with_ties_by_id(
-    fuser: Fuser, lists: list[dict[str, float]]
-) -> None:
+def test_fusing_gives_the_finite_union_best_first_with_ties_by_id(fuser: Fuser, lists: list[dict[str, float]]) -> None:
     result = fuser.fuse([best_first(each) for each in lists])
     check_order(result)
     union = {key for each in lists for key, value in each.items() if not math.isnan(value)}
