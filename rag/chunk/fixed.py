@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from rag.chunk.atoms import AtomCounter
-from rag.chunk.pack import WORD_LEVELS, Size, chunk_of, open_packing, spans
+from rag.chunk.pack import WORD_LEVELS, Size, chunk_of, open_packing, spans, without_contained
 from rag.chunk.specs import Unit
 from rag.embed.base import Tokenizer
 from rag.text.graphemes import boundary_at_or_before
@@ -37,12 +37,13 @@ class FixedChunker:
         return [chunk_of(document, *span) for span in spans(self.counter, packing, ranges)]
 
     def _by_characters(self, document: Document) -> list[Chunk]:
-        windows = [chunk_of(document, start, end) for start, end in self._windows(document.text)]
-        window = self.counter.tokenizer.max_tokens
-        chunks: list[Chunk] = []
-        for chunk, tokens in zip(windows, self.counter.tokenizer.count([c.text for c in windows]), strict=True):
-            chunks += [chunk] if tokens <= window else self._cut_again(document, chunk)
-        return chunks
+        text, tokenizer = document.text, self.counter.tokenizer
+        windows = list(self._windows(text))
+        counts = tokenizer.count([text[start:end] for start, end in windows])
+        cut: list[tuple[int, int]] = []
+        for (start, end), tokens in zip(windows, counts, strict=True):
+            cut += [(start, end)] if tokens <= tokenizer.max_tokens else self._cut_again(text, start, end)
+        return [chunk_of(document, start, end) for start, end in without_contained(cut)]
 
     def _windows(self, text: str) -> Iterator[tuple[int, int]]:
         start, done = _skip_space(text, 0), 0
@@ -57,12 +58,11 @@ class FixedChunker:
             done = end
             start = _skip_space(text, boundary_at_or_before(text, max(end - self.overlap, start + 1), after=start))
 
-    def _cut_again(self, document: Document, chunk: Chunk) -> Iterator[Chunk]:
+    def _cut_again(self, text: str, start: int, end: int) -> list[tuple[int, int]]:
         window = self.counter.tokenizer.max_tokens
-        packing = open_packing(self.counter, chunk.text, Size("tokens", window, window))
+        packing = open_packing(self.counter, text[start:end], Size("tokens", window, window))
         ranges = packing.pack(0, len(packing.atoms), levels=WORD_LEVELS)
-        for start, end in spans(self.counter, packing, ranges):
-            yield chunk_of(document, chunk.span.start + start, chunk.span.start + end)
+        return [(start + first, start + last) for first, last in spans(self.counter, packing, ranges)]
 
 
 def _skip_space(text: str, at: int) -> int:

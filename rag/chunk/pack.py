@@ -152,13 +152,19 @@ def spans(counter: AtomCounter, packing: Packing, ranges: Iterable[tuple[int, in
     That happens where a chunk begins or ends inside a word, for the parts of a word may have more tokens than the word,
     and anywhere if the tokenizer's counts are not additive.
     """
+    checked = without_contained(_checked(counter, packing, list(ranges)))
+    return [packing.span(first, last) for first, last in checked]
+
+
+def without_contained(ranges: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """The ranges in order, without those inside a neighbour: a chunk cut again may lie in what the next one repeats."""
     kept: list[tuple[int, int]] = []
-    for first, last in sorted(_checked(counter, packing, list(ranges))):
-        if kept and kept[-1][0] == first:  # packed again, a chunk may lie inside what its neighbour repeats of it
-            kept[-1] = (first, last)
-        elif not kept or last > kept[-1][1]:
-            kept.append((first, last))
-    return [packing.span(first, last) for first, last in kept]
+    for start, end in sorted(ranges):
+        if kept and kept[-1][0] == start:
+            kept[-1] = (start, end)
+        elif not kept or end > kept[-1][1]:
+            kept.append((start, end))
+    return kept
 
 
 def chunk_of(document: Document, start: int, end: int) -> Chunk:
