@@ -6,4 +6,4 @@ cd "$(dirname "$0")"
 rag ask "What is the limit for a hotel night in a capital?" --source handbook
 rag ask "How long is the probation period?" --source handbook --explain
 rag search "lost laptop" --source handbook -k 3
-rag ask "Which offices allow dogs?" --source handbook --json
+rag ask "Who pays for glasses?" --source handbook --json | grep '"answer"'

@@ -1,4 +1,4 @@
-"""A reranker in one file: newer documents first, where the scores are close. Registered by name, used from YAML.
+"""A reranker in one file: some kinds of file count more than others. Registered by name, used as from YAML.
 
 python examples/custom_reranker.py
 """
@@ -13,7 +13,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from rag import Pipeline, Query, Ranking
+from rag import Pipeline, Query, Ranking, ScoredChunk
 from rag.registry import register
 from rag.rerank.base import Reranker
 from rag.rerank.specs import RerankerSpec
@@ -22,53 +22,45 @@ from rag.resources import Resources
 HANDBOOK = Path(__file__).parent / "handbook"
 
 
-class RecentReranker:
-    """Adds `weight` to the score of a chunk whose document was modified on or after `since`."""
+class TrustReranker:
+    """Adds `bonus` to the score of each chunk of a file with one of `suffixes`."""
 
-    def __init__(self, *, since: str, weight: float) -> None:
-        self.since = since
-        self.weight = weight
+    def __init__(self, *, suffixes: tuple[str, ...], bonus: float) -> None:
+        self.suffixes = suffixes
+        self.bonus = bonus
 
     def rerank(self, queries: Sequence[Query], rankings: Sequence[Ranking]) -> list[Ranking]:
-        return [
-            Ranking.of(
-                [
-                    replace(hit, score=hit.score + self._bonus(str(hit.chunk.meta.get("modified", ""))))
-                    for hit in ranking
-                ]
-            )
-            for ranking in rankings
-        ]
+        return [Ranking.of([self._scored(hit) for hit in ranking]) for ranking in rankings]
 
-    def _bonus(self, modified: str) -> float:
-        return self.weight if modified >= self.since else 0.0
+    def _scored(self, hit: ScoredChunk) -> ScoredChunk:
+        trusted = hit.chunk.document_id.endswith(self.suffixes)
+        return replace(hit, score=hit.score + self.bonus * trusted, origin="trust")
 
 
-class RecentSpec(RerankerSpec):
-    """Prefer documents that were modified lately."""
+class TrustSpec(RerankerSpec):
+    """Prefer some kinds of file."""
 
-    use: Literal["recent"] = "recent"
-    since: str = "2024-01-01"
-    """An ISO 8601 date."""
-    weight: float = Field(0.5, ge=0)
-    """How much newer counts, in units of the fused score."""
+    use: Literal["trust"] = "trust"
+    suffixes: tuple[str, ...]
+    """Such as [".pdf", ".docx"]."""
+    bonus: float = Field(1.0, ge=0)
+    """How much they count more, in units of the fused score."""
 
     def build(self, resources: Resources) -> Reranker:
-        return RecentReranker(since=self.since, weight=self.weight)
+        return TrustReranker(suffixes=self.suffixes, bonus=self.bonus)
 
 
 def main() -> None:
-    register("rerank", RecentSpec)  # a package does it with the entry point group `rag.rerank`
+    register("rerank", TrustSpec)  # a package does it with an entry point in the group `rag.rerank`
     with tempfile.TemporaryDirectory() as folder:
-        overrides = [
-            f"ingest.load=[{{use: files, root: '{HANDBOOK}'}}]",
-            f"ingest.index.path='{folder}/index'",
-            "ask.rerank=[{use: recent, since: '2020-01-01'}]",
-        ]
-        with Pipeline.from_yaml("hybrid", overrides=overrides) as pipeline:
-            pipeline.ingest()
-            for record in pipeline.ask("Is a lost laptop my fault?").trace.stages:
-                print(f"{record.stage:<9} {record.use:<12} {record.taken:>4} -> {record.given}")
+        where = [f"ingest.load=[{{use: files, root: '{HANDBOOK}'}}]", f"ingest.index.path='{folder}/index'"]
+        for rerank in ("[]", "[{use: trust, suffixes: ['.docx'], bonus: 4}]"):
+            with Pipeline.from_yaml("hybrid", overrides=[*where, f"ask.rerank={rerank}"]) as pipeline:
+                pipeline.ingest()  # the second time nothing has changed
+                hits = pipeline.search("When do I get my hardware keys?").ranking.hits[:3]
+                print(f"rerank: {rerank}")
+                for rank, hit in enumerate(hits, 1):
+                    print(f"  {rank}. {hit.score:6.3f}  {hit.chunk.document_id}")
 
 
 if __name__ == "__main__":

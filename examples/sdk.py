@@ -33,8 +33,8 @@ def main() -> None:
                     quoted = document.text[span.start : span.end]
                     print(f"  [{number}] {document.source}, {pipeline.locate(span)}: {quoted!r}")
 
-            only_text = parse_filter('suffix = ".txt"')
-            for hit in pipeline.search("travel on a weekend", filter=only_text).ranking.hits[:2]:
+            plain = parse_filter('suffix in (".md", ".txt")')
+            for hit in pipeline.search("travel on a weekend", filter=plain).ranking.hits[:2]:
                 print(f"  {hit.score:.3f} {hit.chunk.document_id}")
 
             for event in pipeline.stream(["Who pays for glasses?"]):

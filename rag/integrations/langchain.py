@@ -1,7 +1,8 @@
 """LangChain's interfaces around a pipeline, and LangChain's objects as stages of one.
 
-Ours to theirs: `as_retriever`, `as_runnable`. Theirs to ours: `from_embeddings`, `from_chat_model`, and a vector store
-as a retriever with `fill_vectorstore` and `from_vectorstore`; a loader is a connector, `rag.connectors.langchain`.
+Ours to theirs: `as_retriever`, `as_runnable`. Theirs to ours, as fields of `rag.Components`: `from_embeddings`,
+`from_chat_model`, and a vector store as a retriever with `fill_vectorstore` and `from_vectorstore`. A loader is a
+connector: `rag.connectors.langchain`.
 """
 
 from __future__ import annotations
@@ -18,8 +19,13 @@ from langchain_core.runnables import Runnable, RunnableLambda
 from pydantic import ConfigDict
 
 from rag.embed.base import EmbedderIdentity, Tokenizer, Vectors
+from rag.embed.pieces import PieceTokenizer
 from rag.errors import ConfigError
-from rag.models.llm import Completion, LanguageModel, Message
+from rag.generate.llm import LanguageModelGenerator
+from rag.generate.prompt import FIELDS
+from rag.library import read
+from rag.models.llm import Completion, Message
+from rag.models.template import Template
 from rag.pipeline.pipeline import Pipeline
 from rag.types import Answer, Chunk, Query, Ranking, ScoredChunk, Span, Token, Usage
 
@@ -118,8 +124,6 @@ def from_embeddings(
             which is more than a subword tokenizer makes of almost any text.
         max_tokens: the model's window in those tokens.
     """
-    from rag.embed.pieces import PieceTokenizer
-
     return LangChainEmbedder(embeddings, name=name, tokenizer=tokenizer or PieceTokenizer(max_tokens))
 
 
@@ -150,9 +154,22 @@ class LangChainModel:
         """Nothing to close: the object is the caller's."""
 
 
-def from_chat_model(model: BaseChatModel) -> LanguageModel:
-    """A LangChain chat model as the language model of a generator: see `rag.generate.llm.LanguageModelGenerator`."""
-    return LangChainModel(model)
+def from_chat_model(
+    model: BaseChatModel, *, prompt: str = "answer", context_tokens: int = 8192, max_tokens: int = 512
+) -> LanguageModelGenerator:
+    """A LangChain chat model as ``Components(generator=...)``.
+
+    Args:
+        prompt: the template's name, looked up as in YAML.
+        context_tokens: the model's window; evidence that does not fit is left out.
+        max_tokens: held back from the window for the answer. The limit itself is set on the chat model.
+
+    Raises:
+        UnknownNameError: there is no such prompt.
+        PromptError: the prompt uses a field that an answer does not have.
+    """
+    template = Template.parse(read("prompts", prompt), name=prompt, fields=FIELDS)
+    return LanguageModelGenerator(LangChainModel(model), template, max_tokens=max_tokens, context_tokens=context_tokens)
 
 
 def fill_vectorstore(store: VectorStore, index: IndexDirectory, *, batch: int = 256) -> int:
@@ -182,7 +199,7 @@ class VectorStoreRetriever:
         self.k = k
 
     def retrieve(self, queries: Sequence[Query]) -> list[Ranking]:
-        """Best first by the store's relevance score.
+        """Best first by the store's score: a similarity, or a distance with its sign changed.
 
         Raises:
             ConfigError: the query has a filter or principals, or the store holds texts of something else.
@@ -195,11 +212,13 @@ class VectorStoreRetriever:
                 "a LangChain vector store cannot hold filters and access lists",
                 hint="use ask.retrieve: [{use: dense}], which applies them before it ranks",
             )
-        hits = []
-        for document, score in self.store.similarity_search_with_relevance_scores(query.text, k=self.k):
-            chunk = self._chunk(document)
-            hits.append(ScoredChunk(chunk, float(score), ORIGIN))
-        return Ranking.of(hits)
+        found = self.store.similarity_search_with_score(query.text, k=self.k)
+        # LangChain does not say whether a store's scores are similarities or distances; that its results come best
+        # first is all they share, so scores that grow along the list are distances.
+        sign = -1.0 if found and found[0][1] < found[-1][1] else 1.0
+        return Ranking.of(
+            [ScoredChunk(self._chunk(document), sign * float(score), ORIGIN) for document, score in found]
+        )
 
     def _chunk(self, document: LangChainDocument) -> Chunk:
         """The chunk of the index that the stored text was made from."""
