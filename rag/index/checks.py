@@ -114,9 +114,9 @@ def _vectors(reader: Reader) -> Iterator[Problem]:
         return
     path: Path = reader.path / database.VECTORS
     for base, part in reader.segmented.blocks():
+        alive = reader.live[base : base + len(part)]
         for start in range(0, len(part), BLOCK):
-            live = reader.live[base + start : base + start + BLOCK]
-            norms = np.linalg.norm(part[start : start + BLOCK][live], axis=1)
+            norms = np.linalg.norm(part[start : start + BLOCK][alive[start : start + BLOCK]], axis=1)
             wrong = np.count_nonzero(~(np.abs(norms - 1) < 1e-3))  # written so that NaN counts as wrong
             if wrong:
                 yield Problem("unusable-vector", str(path), f"{wrong} vectors are not of unit length", EMBED)

@@ -75,7 +75,9 @@ class ChromaIndex:
 
     def _rows(self, chunks: Rows, order: Rows) -> Rows:
         at = np.minimum(np.searchsorted(self.vectors.chunks, chunks, sorter=order), len(order) - 1)
-        return order[at][self.vectors.chunks[order[at]] == chunks]
+        rows: Rows = order[at]
+        known: Mask = self.vectors.chunks[rows] == chunks
+        return np.extract(known, rows)
 
     def _open(self) -> Collection:
         try:
