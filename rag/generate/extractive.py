@@ -45,7 +45,7 @@ class ExtractiveGenerator:
         if not prompt.evidence:
             return _abstained("no-evidence")
         reader = self.resources.index.reader()
-        candidates = by_words(prompt, QuestionTerms(prompt.question, reader))
+        candidates = by_words(prompt, QuestionTerms(prompt.question, reader), reader)
         if reader.dense is not None:
             candidates = with_nearness(candidates, prompt.question, self.resources.embedder, reader.dense)
         ranked = sorted(candidates, key=lambda candidate: -candidate.score)

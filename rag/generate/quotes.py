@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from rag.text.sentences import sentences
-from rag.types import Evidence
+from rag.types import Evidence, Part
 
-_STOP = re.compile(r"[.!?…。！？।؟۔;:]['\"”’»）)\]]*$")
+_STOP = re.compile(r"[.!?…。！？।؟۔;:]['\"”’»）)\]]*(?:\s*\[[\w ,]+\])*$")  # also before "[12]" and "[citation needed]"
 _QUESTION = re.compile(r"[?？؟]['\"”’»）)\]]*$")
 _MARKED_HEADING = re.compile(r"#{1,6}\s")
 _LEAD = re.compile(r"^(?:[-*•‣◦·>|]\s+|\d{1,3}[.)]\s+|\|)+")
@@ -22,8 +24,8 @@ _WORD = re.compile(r"\w+")
 class Quote:
     """A sentence of the evidence with the number `evidence` (from 1), at ``[start, end)`` of its text.
 
-    `lead` is what stands over it and says what it is about: a heading or a question. `fragment` marks a text that says
-    nothing alone: a heading, a question, a rule of a table.
+    `lead` is what stands over it and says what it is about: a heading, a question, a table's header. These are also
+    what `fragment` marks: a text that answers nothing alone.
     """
 
     evidence: int
@@ -45,24 +47,62 @@ class Quote:
         return _STOP.search(self.text) is not None
 
 
-def quotes(number: int, evidence: Evidence) -> Iterator[Quote]:
-    """The sentences of one piece of evidence that have a word in them, in order."""
-    lead = " ".join(evidence.location.headings)
-    for start, end in sentences(evidence.text):
+def quotes(number: int, evidence: Evidence, parts: Sequence[Part] = ()) -> Iterator[Quote]:
+    """The sentences of one piece of evidence that have a word in them, in order; in a table, its rows.
+
+    Args:
+        parts: the headings and tables of the document.
+    """
+    span = evidence.span
+    near = [part for part in parts if part.start < span.end and part.end > span.start]
+    headings = [(part.start - span.start, part.end - span.start) for part in near if part.kind == "heading"]
+    tables = [(part.start - span.start, part.end - span.start) for part in near if part.kind == "table"]
+    heads = {start: evidence.text.find("\n", start, end) for start, end in tables if start >= 0}
+    lead, header = " ".join(evidence.location.headings), ""
+    pieces = list(_pieces(evidence.text, _borders(evidence.text, headings, tables)))
+    for at, (start, end) in enumerate(pieces):
         text = evidence.text[start:end]
         if not _WORD.search(text):
             continue
-        fragment = _is_fragment(text)
-        yield Quote(number, start, end, text, lead, fragment)
-        if fragment:
+        table = next((table for table in tables if table[0] <= start < table[1]), None)
+        is_header = table is not None and start < heads.get(table[0], -1)
+        is_heading = any(first <= start < last for first, last in headings)
+        is_title = at == 0 and span.start == 0 and len(pieces) > 1 and _is_title(text)
+        fragment = is_heading or is_header or is_title or (table is None and _is_fragment(text))
+        header = (text if is_header else header) if table else ""
+        yield Quote(number, start, end, text, f"{lead} {'' if is_header else header}".strip(), fragment)
+        if fragment and not is_header:
             lead = text
         elif _QUESTION.search(lead):
             lead = ""  # a question is answered by what follows it directly
+
+
+def _borders(text: str, headings: Sequence[tuple[int, int]], tables: Sequence[tuple[int, int]]) -> list[int]:
+    """Where a sentence cannot go on: the edges of headings and tables, and the end of each row of a table."""
+    edges = {edge for span in (*headings, *tables) for edge in span}
+    rows = {at for start, end in tables for at in range(max(0, start), min(len(text), end)) if text[at] == "\n"}
+    return sorted(edges | rows)
+
+
+def _pieces(text: str, borders: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """The sentences of `text`, cut at `borders`, without the space around them."""
+    for start, end in sentences(text):
+        inside = borders[bisect_right(borders, start) : bisect_left(borders, end)]
+        for first, last in pairwise((start, *inside, end)):
+            piece = text[first:last]
+            if piece.strip():
+                yield first + len(piece) - len(piece.lstrip()), last - len(piece) + len(piece.rstrip())
 
 
 def _is_fragment(text: str) -> bool:
     if _MARKED_HEADING.match(text) or _QUESTION.search(text):
         return True
     words = _WORD.findall(text)
+    if _STOP.search(text) or any(word[0].isdigit() for word in words):
+        return False
     is_short = len(words) < 5 and len(text) < 40
-    return is_short and _STOP.search(text) is None and not any(word[0].isdigit() for word in words)
+    return is_short or (len(words) <= 12 and all(word[0].isupper() or len(word) <= 3 for word in words))
+
+
+def _is_title(text: str) -> bool:
+    return len(_WORD.findall(text)) <= 15 and _STOP.search(text) is None

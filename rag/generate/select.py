@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from rag.embed.base import Embedder
     from rag.generate.terms import QuestionTerms
     from rag.index.base import DenseIndex
+    from rag.index.reader import Reader
 
 COMPARED = 24
 """How many sentences are embedded: the best by words alone. Embedding all of them (about 60) finds no more answers."""
@@ -64,7 +65,7 @@ class Candidate:
         return 0.6 * self.nearness + 0.4 * self.passage_coverage
 
 
-def by_words(prompt: Prompt, terms: QuestionTerms) -> list[Candidate]:
+def by_words(prompt: Prompt, terms: QuestionTerms, reader: Reader) -> list[Candidate]:
     """The sentences of the evidence that have most of the question's words, at most `COMPARED`, in reading order.
 
     Headings and questions are left out, unless there is nothing else.
@@ -74,7 +75,8 @@ def by_words(prompt: Prompt, terms: QuestionTerms) -> list[Candidate]:
     for rank, at in enumerate(ranks):
         evidence = prompt.evidence[at]
         passage = terms.coverage(" ".join((*evidence.location.headings, evidence.text)))
-        for quote in quotes(at + 1, evidence):
+        parts = reader.document(evidence.span.document_id).layout.parts
+        for quote in quotes(at + 1, evidence, parts):
             coverage = terms.coverage(f"{quote.lead} {quote.text}")
             found.append(Candidate(quote, coverage, passage, rank, nearness=coverage))
     found = [each for each in found if not each.quote.fragment] or found

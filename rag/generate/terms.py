@@ -14,6 +14,11 @@ if TYPE_CHECKING:
 UNKNOWN = 0.5
 """What of its weight a term keeps that occurs nowhere and is no name."""
 
+ASKING = frozenset(
+    ("i", "me", "my", "mine", "we", "us", "our", "you", "your", "much", "many", "tell", "please", "know")
+)
+"""English words of asking, not of what is asked about: that a passage lacks them says nothing."""
+
 
 @runtime_checkable
 class TermIndex(Protocol):
@@ -27,7 +32,7 @@ class TermIndex(Protocol):
 
 
 class QuestionTerms:
-    """The terms of one question and their weights: ``ln(1 + (N - df + .5) / (df + .5))``, as in BM25.
+    """The terms of what a question asks about and their weights: ``ln(1 + (N - df + .5) / (df + .5))``, as in BM25.
 
     A term that no chunk has weighs most by that if it is written like a name or a number: the collection knows nothing
     of it. Any other weighs half: it may only put in other words what the collection says. Where the index has no term
@@ -36,10 +41,12 @@ class QuestionTerms:
 
     def __init__(self, question: str, reader: Reader) -> None:
         index = reader.sparse
+        names_in_it = _names(question)
+        question = " ".join(word for word in question.split() if word.strip("?!.,;:'\"").lower() not in ASKING)
         if isinstance(index, TermIndex):
             self.analyzer: Analyzer = index.analyzer
             terms = dict.fromkeys(self.analyzer.terms(question))
-            names = {term for name in _names(question) for term in self.analyzer.terms(name)}
+            names = {term for name in names_in_it for term in self.analyzer.terms(name)}
             frequencies = {term: index.df(term) for term in terms}
             self.weights: Mapping[str, float] = {
                 term: log(1 + (reader.size - df + 0.5) / (df + 0.5)) * (1 if df or term in names else UNKNOWN)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from rag.cite.markers import MarkerCiter
 from rag.testing import check_citer
-from rag.types import Citation, Evidence, Span
+from rag.types import Evidence, Span
 
 
 def evidence(count: int) -> list[Evidence]:
@@ -39,7 +39,7 @@ def test_a_marker_cites_its_sentence_before_and_after_the_full_stop() -> None:
 def test_offsets_are_those_of_the_final_text() -> None:
     result = MarkerCiter().cite("Dogs bark [9]. Cats meow [2].", evidence(2))
     assert result.text == "Dogs bark. Cats meow [2]."
-    assert result.citations == (Citation(11, 25, (2,)),)
+    assert [(citation.start, citation.end, citation.evidence) for citation in result.citations] == [(11, 25, (2,))]
     assert result.dropped == 1
 
 
@@ -79,6 +79,15 @@ def test_every_way_to_write_a_marker_is_read(marker: str, numbers: tuple[int, ..
 def test_a_number_that_names_no_source_is_taken_out_and_counted(text: str, final: str, dropped: int) -> None:
     result = MarkerCiter().cite(text, evidence(3))
     assert (result.text, result.dropped) == (final, dropped)
+
+
+def test_a_citation_says_where_its_sentence_stands_or_else_gives_the_whole_evidence() -> None:
+    text = "Cats meow. Dogs bark\nat night. Cows sleep."
+    held = Evidence(span=Span("d", 100, 100 + len(text)), text=text, score=1.0, chunk_id="c")
+    quoted, told = MarkerCiter().cite("Dogs bark at night. [1] Dogs are loud. [1]", [held]).citations
+    assert quoted.spans == (Span("d", 111, 130),)
+    assert text[11:30] == "Dogs bark\nat night."
+    assert told.spans == (held.span,)
 
 
 def test_without_evidence_no_marker_is_left() -> None:

@@ -1,15 +1,17 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 
 from rag.generate.quotes import Quote, quotes
-from rag.types import Evidence, Location, Span
+from rag.types import Evidence, Location, Part, Span
 
 
-def found(text: str, *, headings: tuple[str, ...] = ()) -> list[Quote]:
-    span = Span("a.md", 0, len(text))
+def found(text: str, *, headings: tuple[str, ...] = (), parts: Sequence[Part] = (), start: int = 0) -> list[Quote]:
+    span = Span("a.md", start, start + len(text))
     location = Location(headings=headings)
-    return list(quotes(1, Evidence(span=span, text=text, score=1.0, chunk_id="c", location=location)))
+    return list(quotes(1, Evidence(span=span, text=text, score=1.0, chunk_id="c", location=location), parts))
 
 
 def test_quotes_are_the_evidence_s_text_at_their_offsets() -> None:
@@ -18,9 +20,17 @@ def test_quotes_are_the_evidence_s_text_at_their_offsets() -> None:
     assert [quote.text for quote in found(text)][-1] == "🐕 Dogs too!"
 
 
-@pytest.mark.parametrize("text", ["## Annual leave", "Annual leave", "What about leave?", "What is paid"])
+@pytest.mark.parametrize(
+    "text", ["## Annual leave", "Annual leave", "What about leave?", "What is paid", "Working from Home in the Summer"]
+)
 def test_headings_and_questions_are_fragments(text: str) -> None:
     assert [quote.fragment for quote in found(f"{text}\n\nYou have 27 days of it.")] == [True, False]
+
+
+def test_the_first_line_of_a_document_is_its_title_where_more_follows() -> None:
+    title = "the film of 2016 (remake)"
+    assert [quote.fragment for quote in found(f"{title}\n\nIt is a film of the year 2016.")] == [True, False]
+    assert [quote.fragment for quote in found(title)] == [False]
 
 
 @pytest.mark.parametrize("text", ["Dogs bark.", "Books: 1,200 EUR", "| hotel | 160 EUR |", "- Berlin, Lindenufer 14"])
@@ -42,6 +52,31 @@ def test_a_heading_leads_what_is_under_it_and_a_question_only_the_next_sentence(
         "Ask in the calendar.": "How do I ask?",
         "Wait three days.": "",
     }
+
+
+def test_a_table_is_quoted_row_by_row_under_its_header() -> None:
+    before, table = "Our offices are these.\n\n", "office | desks\nBerlin | 120\nLisbon | 45\n"
+    parts = [Part("table", 10 + len(before), 10 + len(before + table))]
+    got = [(quote.text, quote.lead, quote.fragment) for quote in found(before + table, parts=parts, start=10)]
+    assert got == [
+        ("Our offices are these.", "", False),
+        ("office | desks", "", True),
+        ("Berlin | 120", "office | desks", False),
+        ("Lisbon | 45", "office | desks", False),
+    ]
+
+
+def test_rows_of_a_table_that_began_in_an_earlier_chunk_are_all_quotes() -> None:
+    text = "office: Berlin; desks: 120; dogs: yes\noffice: Lisbon; desks: 45; dogs: no"
+    rows = [(quote.text, quote.fragment) for quote in found(text, parts=[Part("table", 0, 500)], start=100)]
+    assert rows == [(line, False) for line in text.split("\n")]
+
+
+def test_a_heading_that_the_parser_found_ends_the_sentence_before_it_and_is_no_quote() -> None:
+    text = "notes on leave\nhow half days are counted here\nHalf days count."
+    parts = [Part("heading", 15, 45, "how half days are counted here", 2)]
+    got = [(quote.text, quote.fragment) for quote in found(text, parts=parts, start=0)]
+    assert got == [("notes on leave", True), ("how half days are counted here", True), ("Half days count.", False)]
 
 
 @pytest.mark.parametrize(
