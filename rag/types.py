@@ -170,7 +170,7 @@ class Document:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Chunk:
     """A stretch of one document, the unit that is indexed and ranked.
 
@@ -188,7 +188,7 @@ class Chunk:
     def document_id(self) -> str:
         return self.span.document_id
 
-    @property
+    @cached_property
     def id(self) -> str:
         digest = blake2b(self.text.encode("utf-8", "surrogatepass"), digest_size=4).hexdigest()
         return f"{self.span.document_id}#{self.span.start}-{self.span.end}-{digest}"
