@@ -23,14 +23,15 @@ HANDBOOK = Path(__file__).parent / "handbook"
 
 
 class TrustReranker:
-    """Adds `bonus` to the score of each chunk of a file with one of `suffixes`."""
+    """Adds `bonus` to the score of each chunk of a file with one of `suffixes`; the best `keep` stay."""
 
-    def __init__(self, *, suffixes: tuple[str, ...], bonus: float) -> None:
+    def __init__(self, *, keep: int, suffixes: tuple[str, ...], bonus: float) -> None:
+        self.keep = keep
         self.suffixes = suffixes
         self.bonus = bonus
 
     def rerank(self, queries: Sequence[Query], rankings: Sequence[Ranking]) -> list[Ranking]:
-        return [Ranking.of([self._scored(hit) for hit in ranking]) for ranking in rankings]
+        return [Ranking.of([self._scored(hit) for hit in ranking], keep=self.keep) for ranking in rankings]
 
     def _scored(self, hit: ScoredChunk) -> ScoredChunk:
         trusted = hit.chunk.document_id.endswith(self.suffixes)
@@ -47,7 +48,7 @@ class TrustSpec(RerankerSpec):
     """How much they count more, in units of the fused score."""
 
     def build(self, resources: Resources) -> Reranker:
-        return TrustReranker(suffixes=self.suffixes, bonus=self.bonus)
+        return TrustReranker(keep=self.keep, suffixes=self.suffixes, bonus=self.bonus)
 
 
 def main() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from typing import Annotated
 
@@ -24,7 +23,7 @@ from rag.cli.validate import validate
 
 EXIT_CODES = """
 Exit codes: 0 done; 1 it failed; 2 the command line is wrong; 3 the sources do not answer the question (ask);
-4 some sources could not be read (ingest --strict stops with 1 instead); 130 interrupted.
+4 some sources could not be read (ingest, rebuild; ingest --strict stops with 1 instead); 130 interrupted.
 """
 
 app = typer.Typer(
@@ -58,17 +57,14 @@ def root(
 
 
 def main() -> None:
-    """Run the command line; a `RagError` is a message on standard error and exit code 1, never a traceback."""
+    """Run the command line; a `RagError` is a message on standard error and exit code 1, never a traceback.
+
+    Typer turns Ctrl-C into exit code 130 and a closed pipe into 1.
+    """
     from rag.errors import RagError
 
     try:
         app()
     except RagError as error:
         typer.echo(f"error: {error}", err=True)
-        sys.exit(1)
-    except KeyboardInterrupt:
-        typer.echo("interrupted", err=True)
-        sys.exit(130)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the interpreter flushes once more at exit
         sys.exit(1)

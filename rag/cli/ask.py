@@ -64,12 +64,15 @@ def prepare(pipeline: Pipeline, *, update: bool) -> None:
     """With `update`, index what changed, quietly where nothing did; without, the index has to be there."""
     if not update:
         return
-    from rag.cli.ingest import run, summary
+    from rag.cli.ingest import name_failures, run, summary
 
     new = not pipeline.index.exists()
     report = run(pipeline)
     if new or report.added or report.updated or report.removed:
+        name_failures(report)
         note(f"indexed: {summary(report)}")
+    elif report.failed:  # they were named when the rest was indexed
+        note(f"{len(report.failed)} of the sources could not be read; `rag ingest` with the same options names them")
 
 
 def _streamed(pipeline: Pipeline, question: str, filter: Condition | None, asking: frozenset[str] | None) -> Answer:

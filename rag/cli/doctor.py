@@ -84,13 +84,14 @@ def _model(pipeline: Pipeline) -> Iterator[Finding]:
 
 
 def _index(pipeline: Pipeline, *, deep: bool) -> Iterator[Finding]:
+    from rag.cli.render import count
     from rag.errors import RagError
 
     path = pipeline.spec.ingest.index.path
-    if not pipeline.index.exists():
-        yield Finding("absent", f"index {path}: there is none yet", "rag ingest")
-        return
     try:
+        if not pipeline.index.exists():
+            yield Finding("absent", f"index {path}: there is none yet", "rag ingest")
+            return
         if pipeline.spec.ingest.index.dense is not None:
             pipeline.index.check(pipeline.embedder.identity)
         reader = pipeline.index.reader()
@@ -98,7 +99,7 @@ def _index(pipeline: Pipeline, *, deep: bool) -> Iterator[Finding]:
     except RagError as error:
         yield Finding("problem", f"index {path}: {error.message}", error.hint)
         return
-    documents = sum(1 for _ in reader.documents())
-    yield Finding("ok", f"index {path}: {documents} documents, {reader.size} chunks, generation {reader.generation}")
+    held = f"{count(sum(1 for _ in reader.documents()), 'document')}, {count(reader.size, 'chunk')}"
+    yield Finding("ok", f"index {path}: {held}, generation {reader.generation}")
     for problem in problems:
         yield Finding("problem", f"index {path}: {problem.where}: {problem.message}", problem.hint)

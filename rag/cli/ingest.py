@@ -34,6 +34,7 @@ def ingest(
             _print_plan(opened.plan(force=force), json=json)
             return
         report = run(opened, prune=prune, force=force, strict=strict, quiet=quiet)
+    name_failures(report)
     if json:
         from rag.cli.render import to_json
 
@@ -48,29 +49,42 @@ def run(
     pipeline: Pipeline, *, prune: bool = False, force: bool = False, strict: bool = False, quiet: bool = False
 ) -> IngestReport:
     """Ingest with a progress bar on standard error, where that is a terminal."""
-    with _bar(quiet) as progress:
-        report = pipeline.ingest(prune=prune, force=force, strict=strict, progress=progress)
+    try:
+        with _bar(quiet) as progress:
+            return pipeline.ingest(prune=prune, force=force, strict=strict, progress=progress)
+    except KeyboardInterrupt:
+        note("interrupted: what was committed stays, the next run goes on from there")
+        raise
+
+
+def name_failures(report: IngestReport) -> None:
+    """Every source that could not be read and why, on standard error."""
     for failure in report.failed:
         note(f"failed: {failure.source}: {failure.reason}")
-    return report
 
 
 def summary(report: IngestReport) -> str:
     """``12 added, 1 updated, 40 unchanged, 0 removed, 2 failed; 532 chunks (…) in 3.1 s``"""
+    from rag.cli.render import count
+
     documents = ", ".join(
-        f"{count} {word}"
-        for count, word in (
+        f"{number} {word}"
+        for number, word in (
             (report.added, "added"),
             (report.updated, "updated"),
             (report.unchanged, "unchanged"),
             (report.removed, "removed"),
             (len(report.failed), "failed"),
         )
-        if count or word in ("added", "unchanged")
+        if number or word in ("added", "unchanged")
     )
     rate = f", {report.chunks / report.seconds:.0f} chunks/s" if report.chunks and report.seconds > 0 else ""
     share = report.truncated / report.chunks if report.chunks else 0.0
-    chunks = f"{report.chunks} chunks ({report.cached} from the cache, {share:.0%} truncated)" if report.chunks else ""
+    chunks = (
+        f"{count(report.chunks, 'chunk')} ({report.cached} from the cache, {share:.0%} truncated)"
+        if report.chunks
+        else ""
+    )
     return f"{documents}{'; ' if chunks else ''}{chunks} in {report.seconds:.1f} s{rate}"
 
 

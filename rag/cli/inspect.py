@@ -43,6 +43,8 @@ def inspect(
 
 
 def _list(reader: Reader, *, json: bool) -> None:
+    from rag.cli.render import count
+
     summaries = list(reader.documents())
     if json:
         from dataclasses import asdict
@@ -53,7 +55,8 @@ def _list(reader: Reader, *, json: bool) -> None:
         return
     for summary in summaries:
         typer.echo(f"{summary.chunks:>6} chunks {summary.characters:>9} characters  {summary.id}")
-    typer.echo(f"{len(summaries)} documents, {reader.size} chunks, generation {reader.generation}")
+    held = f"{count(len(summaries), 'document')}, {count(reader.size, 'chunk')}"
+    typer.echo(f"{held}, generation {reader.generation}")
 
 
 def _resolve(reader: Reader, name: str) -> str:
@@ -78,7 +81,10 @@ def _resolve(reader: Reader, name: str) -> str:
 
 
 def _show(document: Document, chunks: list[Chunk]) -> None:
-    typer.echo(f"{document.id}  ({document.source})  {len(document.text)} characters, {len(chunks)} chunks")
+    from rag.cli.render import count
+
+    size = f"{count(len(document.text), 'character')}, {count(len(chunks), 'chunk')}"
+    typer.echo(f"{document.id}  ({document.source})  {size}")
     for name, value in document.meta.items():
         typer.echo(f"  {name}: {value}")
     if document.access is not None:

@@ -26,7 +26,7 @@ def rebuild(
 
     The old generation stays readable until the new one is committed.
     """
-    from rag.cli.ingest import run, summary
+    from rag.cli.ingest import FAILED, name_failures, run, summary
     from rag.cli.render import to_json
 
     if embed_only and derived_only:
@@ -40,4 +40,7 @@ def rebuild(
             typer.echo(to_json(report) if json else summary(report))
         else:
             report = run(opened, force=True)
+            name_failures(report)
             typer.echo(to_json(report) if json else summary(report))
+            if report.failed:
+                raise typer.Exit(FAILED)

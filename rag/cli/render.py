@@ -45,11 +45,11 @@ def answer(result: Answer, *, locate: Locate, with_text: bool = True) -> str:
             [evidence.text[span.start - evidence.span.start : span.end - evidence.span.start] for span in spans]
         )
     lines.append("")
-    facts = [f"mode: {result.mode}", _count(len(cited), "source"), f"{result.trace.seconds * 1000:.0f} ms"]
+    facts = [f"mode: {result.mode}", count(len(cited), "source"), f"{result.trace.seconds * 1000:.0f} ms"]
     if result.usage.requests:
         facts.append(f"{result.usage.prompt_tokens}+{result.usage.completion_tokens} tokens")
     if result.dropped_citations:
-        facts.append(f"{_count(result.dropped_citations, 'invented citation')} dropped")
+        facts.append(f"{count(result.dropped_citations, 'invented citation')} dropped")
     if result.abstained:
         facts.insert(1, f"abstained: {result.reason}")
     lines.append(_dim(" · ".join(facts)))
@@ -273,7 +273,7 @@ def _quote(texts: Sequence[str], limit: int = 4) -> list[str]:
     return lines
 
 
-def _count(number: int, noun: str) -> str:
+def count(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 

@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+QUESTION = "When do dogs bark?"
+ANSWER = "Dogs bark at night. [1]"
+
+
+def described(section: str) -> set[str]:
+    """The top-level fields that docs/json-output.md names in a section's table."""
+    page = (ROOT / "docs" / "json-output.md").read_text(encoding="utf-8")
+    table = page.split(f"## `{section}`")[1].split("\n## ")[0]
+    first_cells = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
+    return {name.removesuffix("[]") for cell in first_cells for name in re.findall(r"`([^`]+)`", cell)}
+
+
+def test_the_answer_its_place_and_the_quoted_text_are_printed(indexed: Path, run: Callable[..., Any]) -> None:
+    done = run("ask", QUESTION)
+    lines = done.out.splitlines()
+    assert lines[:4] == [ANSWER, "", "[1] docs/dogs.md, line 3", '    "Dogs bark at night."']
+    assert re.fullmatch(r"mode: extractive · 1 source · \d+ ms", lines[-1])
+    assert (done.code, done.err) == (0, "")
+
+
+def test_json_has_exactly_the_documented_fields_and_offsets_that_hold(indexed: Path, run: Callable[..., Any]) -> None:
+    record = run("ask", QUESTION, "--json").json
+    assert set(record) == described("rag ask --json") - {"trace"}
+    (citation,) = record["citations"]
+    assert record["answer"][citation["start"] : citation["end"]] == ANSWER  # the sentence with its marker
+    (source,) = citation["sources"]
+    text = (indexed / "docs" / source["document_id"]).read_text(encoding="utf-8")
+    assert text[source["start"] : source["end"]] == "Dogs bark at night."
+    assert source["location"]["lines"] == [3, 3]
+    for evidence in record["evidence"]:
+        text = (indexed / "docs" / evidence["document_id"]).read_text(encoding="utf-8")
+        assert text[evidence["start"] : evidence["end"]] == evidence["text"]
+
+
+def test_explain_names_every_stage_in_its_order(indexed: Path, run: Callable[..., Any]) -> None:
+    table = run("ask", QUESTION, "--explain").out.split("\nstage ")[1].splitlines()[1:]
+    stages = ["retrieve", "retrieve", "fuse", "compress", "generate", "cite", "total"]
+    assert [line.split()[0] for line in table] == stages
+    trace = run("ask", QUESTION, "--explain", "--json").json["trace"]
+    assert [record["stage"] for record in trace] == stages[:-1]
+    assert set(trace[0]) == {"stage", "use", "milliseconds", "in", "out", "notes", "rankings"}
+
+
+def test_stream_prints_the_same_answer_and_sources(indexed: Path, run: Callable[..., Any]) -> None:
+    streamed, whole = run("ask", QUESTION, "--stream").out, run("ask", QUESTION).out
+    assert streamed.splitlines()[:-1] == whole.splitlines()[:-1]  # the last line has the time in it
+
+
+def test_set_overrides_one_value_for_one_run(indexed: Path, run: Callable[..., Any]) -> None:
+    assert len(run("ask", QUESTION, "--json").json["evidence"]) == 2
+    assert len(run("ask", QUESTION, "--json", "--set", "ask.compress.keep=1").json["evidence"]) == 1
+
+
+def test_a_filter_keeps_documents_out(indexed: Path, run: Callable[..., Any]) -> None:
+    done = run("ask", "When do owls hoot?", "--json", "--filter", 'path = "owls.md"')
+    assert {evidence["document_id"] for evidence in done.json["evidence"]} == {"owls.md"}
+    wrong = run("ask", QUESTION, "--filter", "path ==")
+    assert wrong.code == 1
+    assert wrong.err.startswith("error: ")
+
+
+def test_a_principal_sees_nothing_without_an_access_list(indexed: Path, run: Callable[..., Any]) -> None:
+    done = run("ask", QUESTION, "--as", "staff", "--json")
+    assert (done.code, done.json["evidence"]) == (3, [])
+
+
+def test_abstaining_exits_with_3_and_shows_the_nearest_passages(indexed: Path, run: Callable[..., Any]) -> None:
+    done = run("ask", "Who won the football cup in 1998?")
+    assert done.code == 3
+    assert "The sources do not answer this question." in done.out
+    assert "abstained: " in done.out
+
+
+def test_without_an_index_the_message_names_the_command_that_makes_one(folder: Path, run: Callable[..., Any]) -> None:
+    done = run("ask", QUESTION)
+    assert (done.code, done.out) == (1, "")
+    assert done.err.startswith("error: ")
+    assert "rag ingest" in done.err
+    assert "Traceback" not in done.err
+
+
+def test_source_indexes_the_folder_once(folder: Path, run: Callable[..., Any]) -> None:
+    first = run("ask", QUESTION, "--source", "docs")
+    assert first.err.startswith("indexed: 2 added")
+    assert first.out.startswith(ANSWER)
+    assert run("ask", QUESTION, "--source", "docs").err == ""
+
+
+def test_a_changed_file_of_the_source_is_read_again(folder: Path, run: Callable[..., Any]) -> None:
+    run("ask", QUESTION, "--source", "docs")
+    (folder / "docs" / "dogs.md").write_text("# Dogs\n\nDogs bark at noon, they say.\n", encoding="utf-8")
+    done = run("ask", QUESTION, "--source", "docs")
+    assert "1 updated" in done.err
+    assert done.out.startswith("Dogs bark at noon, they say. [1]")
+
+
+def test_files_that_cannot_be_read_are_named_once_then_counted(folder: Path, run: Callable[..., Any]) -> None:
+    (folder / "docs" / "empty.txt").touch()
+    assert "failed: docs/empty.txt: " in run("ask", QUESTION, "--source", "docs").err
+    again = run("ask", QUESTION, "--source", "docs")
+    assert again.err.startswith("1 of the sources could not be read")
+    assert again.out.startswith(ANSWER)
+
+
+def test_a_source_that_is_not_there_is_an_error(folder: Path, run: Callable[..., Any]) -> None:
+    done = run("ask", QUESTION, "--source", "nowhere")
+    assert done.code == 1
+    assert "--source nowhere: there is no such folder or file" in done.err
+
+
+@pytest.mark.parametrize("arguments", [("ask",), ("ask", "  "), ("ask", "Why?", "--nonsense")])
+def test_a_wrong_command_line_exits_with_2(folder: Path, run: Callable[..., Any], arguments: tuple[str, ...]) -> None:
+    assert run(*arguments).code == 2
