@@ -100,10 +100,6 @@ class OnnxEmbedder:
             vectors[at] = known[text]
         return vectors
 
-    def warm_up(self) -> None:
-        """Load the weights now rather than at the first text."""
-        self.embed_queries([""])
-
     def close(self) -> None:
         with self._lock:
             self._session = None
