@@ -53,7 +53,10 @@ def _fitting(blocks: Sequence[str], evidence: Sequence[Evidence], *, tokens: int
 
 
 def _block(number: int, part: Evidence) -> str:
-    where = " ".join(as_data(part.where).replace('"', "'").replace("<", "‹").replace(">", "›").split())
+    # The document's id, not its source: a model server has no business with the paths of this machine.
+    place = str(part.location)
+    named = f"{part.span.document_id}, {place}" if place else part.span.document_id
+    where = " ".join(named.replace('"', "'").replace("<", "‹").replace(">", "›").split())
     return f'<source id="{number}" from="{where}">\n{as_data(part.text)}\n</source>'
 
 

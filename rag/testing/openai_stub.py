@@ -28,7 +28,8 @@ class Reply:
     """What the server does with one request.
 
     Attributes:
-        text: what it answers; ``None`` quotes the first sentence of the first source in the prompt, with its number.
+        text: what it answers; ``None`` quotes the first sentence of the first source in the prompt, with its number
+            (a line without a full stop, like a heading, only if there is nothing else).
         status: of the response; other than 200, `text` becomes the error's message.
         headers: beside the usual ones.
         usage: whether it counts tokens (one a word).
@@ -180,8 +181,9 @@ def _text(request: Request, reply: Reply) -> str:
     source = _SOURCE.search(request.prompt)
     if source is None:
         return request.prompt.strip().rpartition("\n")[2]
-    start, end = sentences(source[2])[0]
-    return f"{source[2][start:end]} [{source[1]}]"
+    found = [source[2][start:end] for start, end in sentences(source[2])]
+    quoted = next((sentence for sentence in found if sentence.endswith((".", "!", "。"))), found[0])
+    return f"{quoted} [{source[1]}]"
 
 
 def main() -> None:

@@ -27,12 +27,18 @@ def user(prompt: Prompt, *, tokens: int = 1000) -> str:
 def test_sources_are_numbered_framed_and_say_where_they_are_from() -> None:
     part = evidence("Dogs bark.")
     located = Evidence(
-        span=part.span, text=part.text, score=1, chunk_id="c", source='a "b" <c>.pdf', location=Location(pages=(2, 3))
+        span=Span('a "b" <c>.pdf', 0, 10),
+        text=part.text,
+        score=1,
+        chunk_id="c",
+        source="/home/ann/private/a.pdf",
+        location=Location(pages=(2, 3)),
     )
     text = user(Prompt(question="Do dogs bark?", evidence=(part, located)))
     assert '<source id="1" from="a.md">\nDogs bark.\n</source>\n' in text
     assert '<source id="2" from="a \'b\' ‹c›.pdf, pages 2-3">' in text
     assert text.endswith("Q: Do dogs bark?")
+    assert "/home/ann" not in text
 
 
 def test_a_document_cannot_close_its_frame() -> None:

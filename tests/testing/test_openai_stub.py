@@ -6,7 +6,7 @@ from rag.models.llm import Message
 from rag.models.openai import OpenAIModel
 from rag.testing.openai_stub import OpenAIStub
 
-PROMPT = 'Sources:\n<source id="3" from="a.md">\nDogs bark. Cats meow.\n</source>\nDo dogs bark?'
+PROMPT = 'Sources:\n<source id="3" from="a.md">\n# Dogs\n\nDogs bark. Cats meow.\n</source>\nDo dogs bark?'
 
 
 def test_it_quotes_the_first_sentence_of_the_first_source_with_its_number() -> None:
