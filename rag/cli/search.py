@@ -34,6 +34,8 @@ def search(
     from rag.cli import render
     from rag.cli.ask import prepare
 
+    if not question.strip():
+        raise typer.BadParameter("the question is empty")
     with open_pipeline(pipeline, set_, source) as opened:
         prepare(opened, update=source is not None)
         result = opened.search(question, filter=condition(filter_), principals=principals(as_))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from rag.errors import ConfigError
-from rag.retrieve.hits import MARGIN, retrieve
+from rag.retrieve.hits import MARGIN, nothing, retrieve
 from rag.types import Query, Ranking
 
 if TYPE_CHECKING:
@@ -29,6 +29,8 @@ class DenseRetriever:
         if not queries:
             return []
         reader = self.resources.index.reader()
+        if reader.size == 0:  # there may be no vectors because there is nothing to embed
+            return nothing(queries)
         index = reader.dense
         if index is None:
             raise ConfigError(

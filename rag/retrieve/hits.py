@@ -35,6 +35,12 @@ def retrieve(queries: Sequence[Query], reader: Reader, search: Search, *, k: int
     return _rankings([found[at] for at in range(len(queries))], reader, k=k, origin=origin)
 
 
+def nothing(queries: Sequence[Query]) -> list[Ranking]:
+    """What an index without chunks gives: an empty ranking of an empty collection for each query."""
+    background = Background(mean=0.0, deviation=0.0, size=0, score=lambda chunks: [0.0] * len(chunks))
+    return [Ranking((), background) for _ in queries]
+
+
 def _rankings(found: Sequence[Hits], reader: Reader, *, k: int, origin: str) -> list[Ranking]:
     # Beyond the first k only rows that tie with the k-th can move up: nothing else is fetched.
     counts = [

@@ -112,6 +112,15 @@ def test_files_that_cannot_be_read_are_named_once_then_counted(folder: Path, run
     assert again.out.startswith(ANSWER)
 
 
+@pytest.mark.parametrize("pipeline", ["hybrid", "dense", "sparse"])
+def test_a_folder_without_documents_does_not_answer(
+    own_directory: Path, run: Callable[..., Any], pipeline: str
+) -> None:
+    (own_directory / "docs").mkdir()
+    done = run("ask", QUESTION, "--source", "docs", "-p", pipeline, "--json")
+    assert (done.code, done.json["reason"]) == (3, "no-evidence")
+
+
 def test_a_source_that_is_not_there_is_an_error(folder: Path, run: Callable[..., Any]) -> None:
     done = run("ask", QUESTION, "--source", "nowhere")
     assert done.code == 1

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -13,9 +14,10 @@ def rag(*arguments: str) -> Result:
     return CliRunner().invoke(app, ["init", *arguments])
 
 
-def test_the_file_it_writes_is_the_default_pipeline_with_comments() -> None:
+def test_the_file_it_writes_is_the_default_pipeline_with_comments_without_itself() -> None:
     assert rag().exit_code == 0
-    assert load_spec("pipeline.yaml", environ={}).spec == load_spec("hybrid", environ={}).spec
+    shipped = load_spec("hybrid", overrides=['ingest.load.0.exclude=["/pipeline.yaml"]'], environ={})
+    assert load_spec("pipeline.yaml", environ={}).spec == shipped.spec
     assert Path("pipeline.yaml").read_text(encoding="utf-8").count("#") > 10
 
 
@@ -38,3 +40,10 @@ def test_a_file_that_is_there_is_replaced_only_by_force(flags: list[str], kept: 
     result = rag(*flags)
     assert (Path("pipeline.yaml").read_text(encoding="utf-8") == "mine") is kept
     assert result.exit_code == (1 if kept else 0)
+
+
+def test_the_new_pipeline_does_not_index_itself() -> None:
+    Path("notes.md").write_text("Dogs bark.", encoding="utf-8")
+    assert rag().exit_code == 0
+    plan = CliRunner().invoke(app, ["ingest", "--plan", "--json"])
+    assert json.loads(plan.output)["added"] == ["notes.md"]

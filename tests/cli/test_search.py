@@ -20,6 +20,7 @@ def test_k_is_how_many_are_shown(indexed: Path, run: Callable[..., Any]) -> None
     assert len(run("search", "night", "-k", "1", "--json").json["hits"]) == 1
     assert len(run("search", "night", "--json").json["hits"]) == 2
     assert run("search", "night", "-k", "0").code == 2
+    assert run("search", " ").code == 2
 
 
 def test_json_offsets_lead_to_the_text_in_the_file(indexed: Path, run: Callable[..., Any]) -> None:
