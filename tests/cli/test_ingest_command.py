@@ -96,5 +96,6 @@ def test_ctrl_c_while_ingesting_exits_with_130_without_a_traceback(own_directory
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=20)
     server.shutdown()
+    server.server_close()
     assert (process.returncode, out) == (130, "")
     assert err == "interrupted: what was committed stays, the next run goes on from there\n"
