@@ -47,7 +47,7 @@ class ExactIndex:
     def _scores(self, queries: Vectors) -> Scores:
         """(queries, rows)."""
         scores = np.empty((len(queries), self.vectors.rows), np.float32)
-        step = self.vectors.rows if len(queries) == 1 else ROWS
+        step = max(self.vectors.rows, 1) if len(queries) == 1 else ROWS
         for base, part in self.vectors.blocks():
             for start in range(0, len(part), step):
                 some = part[start : start + step]

@@ -17,6 +17,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import isfinite
 
 from rag.errors import ConfigError
 from rag.types import Condition, Scalar
@@ -97,10 +98,9 @@ def _value(value: Scalar) -> str:
     for word, meant in WORDS.items():
         if value is meant:
             return word
-    written = repr(value)
-    if not TOKEN.fullmatch(written):
+    if isinstance(value, float) and not isfinite(value):
         raise ValueError(f"there is no way to write {value!r}")
-    return written
+    return repr(value)
 
 
 def _escaped(text: str, quote: str) -> str:

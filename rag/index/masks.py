@@ -46,13 +46,14 @@ class Masks:
         self.documents = documents
         self._connection = connection
         self._lock = lock
-        self._kept: OrderedDict[tuple[Condition | None, frozenset[str] | None], Mask] = OrderedDict()
+        # By the condition as written: to Python `x = 1` and `x = true` are equal, to us they are not.
+        self._kept: OrderedDict[tuple[str, frozenset[str] | None], Mask] = OrderedDict()
 
     def allowed(self, condition: Condition | None, principals: frozenset[str] | None) -> Mask | None:
         """The live rows that satisfy both; ``None`` when nothing was asked."""
         if condition is None and principals is None:
             return None
-        key = (condition, principals)
+        key = (repr(condition), principals)
         with self._lock, explained(self.path):
             if key in self._kept:
                 self._kept.move_to_end(key)

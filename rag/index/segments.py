@@ -93,7 +93,7 @@ def write_segment(path: Path, blocks: Iterable[Vectors]) -> tuple[int, str]:
     try:
         with path.open("xb") as file:
             for block in blocks:
-                data = np.ascontiguousarray(block, dtype="<f4").data.cast("B")
+                data = np.asarray(block, dtype="<f4").tobytes()
                 file.write(data)
                 digest.update(data)
                 size += len(data)

@@ -63,10 +63,10 @@ class Store:
             raise
 
     def close(self) -> None:
-        """Fold the write-ahead log into the database as far as readers let it, and close."""
+        """Fold the write-ahead log into the database as far as readers let it, without waiting for them, and close."""
         try:
             with explained(self.database):
-                self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+                self.connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
         finally:
             self.connection.close()
 

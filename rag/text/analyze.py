@@ -40,7 +40,8 @@ HANGUL = "\u1100-\u11ff\u3131-\u318e\ua960-\ua97f\uac00-\ud7ff"
 UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17d3"  # Thai, Lao, Burmese, Khmer
 # Vowel signs and other marks stand inside words, and are no word characters to `re`.
 MARKS = "\u0300-\u036f\u0483-\u0489\u0591-\u05c7\u0610-\u061a\u064b-\u065f\u0670\u06d6-\u06ed\u0900-\u0963\u0966-\u0dff"
-LETTERS = rf"(?:[^\W_{HAN}{KANA}{HANGUL}{UNSPACED}]|[{MARKS}])+"
+LETTER = rf"[^\W_{HAN}{KANA}{HANGUL}{UNSPACED}]"
+LETTERS = rf"{LETTER}(?:{LETTER}|[{MARKS}])*"
 THOUSANDS = r"\d{1,3}(?:,\d{3})+(?![\d,])(?:\.\d+)?"
 
 TOKEN = re.compile(
@@ -128,20 +129,22 @@ class Analyzer:
     def _word(self, word: str) -> Iterator[str]:
         if self._drops and word in STOPWORDS:
             return
-        stemmer = self._stemmer_of(word[0]) if self.stem else None
-        yield _folded(stemmer.stemWord(word) if stemmer else word)
+        language = self._language_of(word[0])
+        if language in ("english", "russian"):  # stemmers that know no diacritics, elsewhere they tell words apart
+            word = _folded(word)
+        if self.stem and language is not None:
+            word = self._stemmers[language].stemWord(word) or word
+        yield _folded(word)
 
     @cached_property
     def _drops(self) -> bool:
         return self.stopwords and self.language in ("auto", "english")
 
-    def _stemmer_of(self, letter: str) -> WordStemmer | None:
+    def _language_of(self, letter: str) -> str | None:
+        """The stemmer for a word that begins with `letter`; ``None``: words of its script stay as they are."""
         if letter < "\u0250" or "\u1e00" <= letter <= "\u1eff":
-            return self._stemmers["english" if self.language == "auto" else self.language]
-        for first, last, language in STEMMERS:
-            if first <= letter <= last:
-                return self._stemmers[language]
-        return None
+            return "english" if self.language == "auto" else self.language
+        return next((language for first, last, language in STEMMERS if first <= letter <= last), None)
 
     @cached_property
     def _stemmers(self) -> dict[str, WordStemmer]:

@@ -73,7 +73,9 @@ class Index:
         """What the sparse index finds, best first."""
         reader = self.directory.reader()
         assert reader.sparse is not None
-        return [chunk.text for chunk in reader.chunks(reader.sparse.search([query], k=k, allowed=None)[0].rows.tolist())]
+        return [
+            chunk.text for chunk in reader.chunks(reader.sparse.search([query], k=k, allowed=None)[0].rows.tolist())
+        ]
 
 
 Open = Callable[..., Index]
