@@ -14,7 +14,7 @@ from rag.types import Prompt, Token
 if TYPE_CHECKING:
     from rag.resources import Resources
 
-NEARLY_AS_GOOD = 0.75
+NEARLY_AS_GOOD = 0.7
 """What share of the best sentence's score a further one must have."""
 
 THRESHOLD = 0.36
