@@ -18,7 +18,12 @@ NEARLY_AS_GOOD = 0.7
 """What share of the best sentence's score a further one must have."""
 
 THRESHOLD = 0.36
-"""Confidence below which the answer is that the sources do not say."""
+"""Confidence below which the answer is that the sources do not say.
+
+With it, and MiniLM, this declines 0 % of the questions that SQuAD 2 and HotpotQA answer, 1 % of XQuAD's and 5 % of
+MultiHop-RAG's; 97 to 100 % of another subject's questions, 84 % of SQuAD's asked of news, 86 % of MultiHop-RAG's
+questions without an answer, and 1 % of SQuAD 2's, which are near misses on purpose.
+"""
 
 
 class ExtractiveGenerator:
