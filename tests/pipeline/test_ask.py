@@ -140,8 +140,8 @@ def test_asking_without_an_index_says_so(make) -> None:
 
 def test_an_index_of_another_model_is_refused_and_reembedding_mends_it(make) -> None:
     make().ingest()
-    other = make("ingest.embed={use: hash, dimension: 32}")
-    with pytest.raises(IndexMismatchError, match="32"):
+    other = make("ingest.embed={use: hash, dimension: 256}")
+    with pytest.raises(IndexMismatchError, match="256"):
         other.ask("Do dogs bark?")
     report = other.reembed()
     assert report.embedded == report.chunks > 0
