@@ -7,7 +7,6 @@ import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 from uuid import uuid4
@@ -119,6 +118,8 @@ def create(connection: sqlite3.Connection) -> None:
         if not _has_tables(connection):
             for statement in TABLES.split(";\n"):
                 connection.execute(statement)
+            from importlib.metadata import version  # slow to import, and only the first writer needs it
+
             connection.execute(
                 "INSERT INTO manifest VALUES (1, ?, 0, ?, ?, NULL, NULL, 1, 1, 1, 1)",
                 (SCHEMA, uuid4().hex, f"ragloom {version('ragloom')}"),

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from functools import cached_property
+from functools import cache, cached_property
 from operator import add
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 from unicodedata import combining, is_normalized, normalize
 
 from rag.errors import ConfigError
@@ -44,13 +44,32 @@ LETTER = rf"[^\W_{HAN}{KANA}{HANGUL}{UNSPACED}]"
 LETTERS = rf"{LETTER}(?:{LETTER}|[{MARKS}])*"
 THOUSANDS = r"\d{1,3}(?:,\d{3})+(?![\d,])(?:\.\d+)?"
 
-TOKEN = re.compile(
-    rf"{THOUSANDS}|{LETTERS}(?:[-.'’&@_]{LETTERS})*(?:\+\+|\#)?|[{HAN}{KANA}]+|[{HANGUL}]+|[{UNSPACED}]+"
-)
 ASCII_TOKEN = re.compile(rf"{THOUSANDS}|[a-z0-9]+(?:[-.'&@_][a-z0-9]+)*(?:\+\+|\#)?", re.ASCII)
-PART = re.compile(LETTERS)
-CJ_RUN, HANGUL_RUN, UNSPACED_RUN = (re.compile(f"[{letters}]") for letters in (HAN + KANA, HANGUL, UNSPACED))
-KANA_LETTER = re.compile(f"[{KANA}]")
+JOINT = re.compile(r"[-.'&@_+#]+")
+
+
+class Patterns(NamedTuple):
+    """What text beyond ASCII needs."""
+
+    token: re.Pattern[str]
+    han_or_kana: re.Pattern[str]
+    kana: re.Pattern[str]
+    hangul: re.Pattern[str]
+    unspaced: re.Pattern[str]
+
+
+@cache
+def patterns() -> Patterns:
+    """Compiled at first use: that takes as long as opening a small index."""
+    words = rf"{LETTERS}(?:[-.'’&@_]{LETTERS})*(?:\+\+|\#)?"
+    return Patterns(
+        token=re.compile(rf"{THOUSANDS}|{words}|[{HAN}{KANA}]+|[{HANGUL}]+|[{UNSPACED}]+"),
+        han_or_kana=re.compile(f"[{HAN}{KANA}]"),
+        kana=re.compile(f"[{KANA}]"),
+        hangul=re.compile(f"[{HANGUL}]"),
+        unspaced=re.compile(f"[{UNSPACED}]"),
+    )
+
 
 STEMMERS = (  # the first letter of a word that is not Latin decides
     ("\u0400", "\u052f", "russian"),
@@ -95,24 +114,24 @@ class Analyzer:
             tokens = ASCII_TOKEN.findall(text.lower())
         else:
             folded = (text if is_normalized("NFKC", text) else normalize("NFKC", text)).casefold()
-            tokens = TOKEN.findall(folded)
+            tokens = patterns().token.findall(folded)
         known = self._terms
         return [term for token in tokens for term in known[token]]
 
     def _expand(self, token: str) -> tuple[str, ...]:
         if token[0] >= UNSPACED[0]:
-            if CJ_RUN.match(token):
+            if patterns().han_or_kana.match(token):
                 return tuple(_characters_and_bigrams(token))
-            if HANGUL_RUN.match(token):
+            if patterns().hangul.match(token):
                 return tuple(_ngrams(token, 2))
-            if UNSPACED_RUN.match(token):
+            if patterns().unspaced.match(token):
                 return tuple(_ngrams(token, 3))
         return tuple(self._words(token))
 
     def _words(self, token: str) -> Iterator[str]:
         """A word's term; of a compound, the parts, and the whole where the parts alone would say too little."""
         token = token.replace("’", "'").removesuffix("'s").replace(",", "")
-        parts = PART.findall(token)
+        parts = [part for part in JOINT.split(token) if part]
         if parts == [token]:
             yield from self._word(token)
         elif len(parts) > 1 and all(len(part) == 1 for part in parts):  # U.S., e.g.
@@ -193,9 +212,10 @@ def _characters_and_bigrams(run: str) -> list[str]:
         return [run]
     grams = [gram for pair in zip(run, map(add, run, run[1:]), strict=False) for gram in pair]
     grams.append(run[-1])
-    return (
-        [gram for gram in grams if len(gram) == 2 or not KANA_LETTER.match(gram)] if KANA_LETTER.search(run) else grams
-    )
+    kana = patterns().kana
+    if not kana.search(run):
+        return grams
+    return [gram for gram in grams if len(gram) == 2 or not kana.match(gram)]
 
 
 def _ngrams(run: str, size: int) -> Iterator[str]:

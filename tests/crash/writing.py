@@ -1,8 +1,8 @@
 """Writes to an index until it is killed or its disk is full; run by the tests beside it, one process for each round.
 
 Reads a line of JSON for each round: where, the seed, how large a file may get. Forks a child, which says ``pid``, then
-before each commit ``intent`` and after it ``ack``, with all documents and their versions. When the child is gone, we say
-``end`` and its exit code.
+before each commit ``intent`` and after it ``ack``, with all documents and their versions. When the child is gone, it
+says ``end`` and the exit code.
 """
 
 from __future__ import annotations
