@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rag.index.reader import Reader
 
 EMBED = "`rag rebuild --embed-only`"
-INGEST = "`rag ingest --force`"
+INGEST = "`rag rebuild`"
 EXAMPLES = 20  # of one kind, so that one broken parser does not print a million lines
 BLOCK = 8192  # vectors looked at together
 
@@ -74,7 +74,7 @@ def _rows(reader: Reader) -> Iterator[Problem]:
     if lost.size:
         yield Problem("orphan-vectors", path, f"{len(lost)} chunks have no row", INGEST)
     if reader.manifest.analyzer is not None and any(segment.lengths is None for segment in reader.segments):
-        yield Problem("missing-terms", path, "some chunks have no terms", "`rag rebuild`")
+        yield Problem("missing-terms", path, "some chunks have no terms", "`rag rebuild --derived-only`")
 
 
 def _chunks(reader: Reader) -> Iterator[Problem]:

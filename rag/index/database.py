@@ -90,7 +90,6 @@ def connect(folder: Path, *, writable: bool) -> sqlite3.Connection:
             check_same_thread=False,
         )
         try:
-            connection.execute("PRAGMA mmap_size = 1073741824")
             connection.execute("PRAGMA cache_size = -32768")
             connection.execute("PRAGMA foreign_keys = ON")
             if writable:
@@ -113,13 +112,13 @@ def _mode(path: Path, writable: bool) -> str:
 
 def create(connection: sqlite3.Connection) -> None:
     """Lay out an empty index of generation 0 unless there is one; all or nothing."""
+    from importlib.metadata import version  # takes as long to import as opening an index, which needs it not
+
     connection.execute("BEGIN IMMEDIATE")
     try:
         if not _has_tables(connection):
             for statement in TABLES.split(";\n"):
                 connection.execute(statement)
-            from importlib.metadata import version  # slow to import, and only the first writer needs it
-
             connection.execute(
                 "INSERT INTO manifest VALUES (1, ?, 0, ?, ?, NULL, NULL, 1, 1, 1, 1)",
                 (SCHEMA, uuid4().hex, f"ragloom {version('ragloom')}"),

@@ -325,7 +325,7 @@ class Reader:
 def different_terms(path: Path, manifest: Manifest, wanted: str) -> IndexMismatchError:
     return IndexMismatchError(
         f"{path}: the index holds terms of {manifest.analyzer!r}, the pipeline makes {wanted!r}",
-        hint="`rag rebuild` makes the terms anew from the stored texts",
+        hint="`rag rebuild --derived-only` makes the terms anew from the stored texts",
     )
 
 

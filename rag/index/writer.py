@@ -193,7 +193,9 @@ class Writer:
                 "UPDATE documents SET stamp = ? WHERE key = ?",
                 [(encode(stamp), encode(key)) for key, stamp in self._touched.items()],
             )
-        self._known = {key: known for key in self.document_ids() if (known := self.known(key)) is not None}
+        self._known |= {key: known for key in (*self._added, *self._touched) if (known := self.known(key)) is not None}
+        for key in self._removed:
+            del self._known[key]
         self._added, self._removed, self._touched = {}, set(), {}
         generation = self._store.manifest.generation
         logger.info(
