@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -21,4 +21,6 @@ class Cited:
 class Citer(Protocol):
     """Checks the markers of an answer against the evidence it was given."""
 
-    def cite(self, text: str, evidence: Sequence[Evidence]) -> Cited: ...
+    def cite(self, text: str, evidence: Sequence[Evidence], *, given: Collection[int] | None = None) -> Cited:
+        """`given` are the numbers of the evidence that the generator saw; ``None``: all of it."""
+        ...

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 from rag.cite.base import Cited
@@ -25,8 +25,8 @@ class MarkerCiter:
     of ``[1, 9]`` stays ``[1]``, of ``[9]`` nothing. Brackets in code (between backticks) are no markers.
     """
 
-    def cite(self, text: str, evidence: Sequence[Evidence]) -> Cited:
-        final, markers, dropped = _resolved(text, len(evidence))
+    def cite(self, text: str, evidence: Sequence[Evidence], *, given: Collection[int] | None = None) -> Cited:
+        final, markers, dropped = _resolved(text, range(1, len(evidence) + 1) if given is None else given)
         blanked = _blanked(final, markers)
         spans = sentences(blanked)
         starts = [start for start, _ in spans]
@@ -49,7 +49,7 @@ class MarkerCiter:
 def _with_spans(citation: Citation, blanked: str, evidence: Sequence[Evidence]) -> Citation:
     """The citation with a span a number: the sentence where the evidence has it word for word, else all of it."""
     words = blanked[citation.start : citation.end].split()
-    pattern = re.compile(r"\s+".join(map(re.escape, words))) if words else None
+    pattern = re.compile(r"\s+".join(map(_either_bracket, words))) if words else None
     spans = []
     for number in citation.evidence:
         cited = evidence[number - 1]
@@ -59,6 +59,11 @@ def _with_spans(citation: Citation, blanked: str, evidence: Sequence[Evidence]) 
     return replace(citation, spans=tuple(spans))
 
 
+def _either_bracket(word: str) -> str:
+    """A pattern of the word in which round brackets also stand for square ones: a quote shows ``[13]`` as ``(13)``."""
+    return re.escape(word).replace(r"\(", r"[(\[［【]").replace(r"\)", r"[)\]］】]")
+
+
 @dataclass(frozen=True, slots=True)
 class _Marker:
     start: int
@@ -66,8 +71,8 @@ class _Marker:
     numbers: tuple[int, ...]
 
 
-def _resolved(text: str, count: int) -> tuple[str, list[_Marker], int]:
-    """The text without numbers beyond `count`, the markers left in it, and how many parts of markers were taken out."""
+def _resolved(text: str, given: Collection[int]) -> tuple[str, list[_Marker], int]:
+    """The text without numbers not `given`, the markers left in it, and how many parts of markers were taken out."""
     code = [match.span() for match in _CODE.finditer(text)]
     final = ""
     markers: list[_Marker] = []
@@ -75,7 +80,7 @@ def _resolved(text: str, count: int) -> tuple[str, list[_Marker], int]:
     for match in _MARKER.finditer(text):
         if any(start <= match.start() < end for start, end in code):
             continue
-        numbers, invalid = _numbers(match[1], count)
+        numbers, invalid = _numbers(match[1], given)
         dropped += invalid
         final += text[last : match.start()]
         last = match.end()
@@ -90,16 +95,16 @@ def _resolved(text: str, count: int) -> tuple[str, list[_Marker], int]:
     return final + text[last:], markers, dropped
 
 
-def _numbers(written: str, count: int) -> tuple[tuple[int, ...], int]:
-    """The numbers from 1 to `count` that a marker names, each once, and how many of its parts go beyond them."""
+def _numbers(written: str, given: Collection[int]) -> tuple[tuple[int, ...], int]:
+    """The given numbers that a marker names, each once, and how many of its parts name others."""
     valid: dict[int, None] = {}
     invalid = 0
     for part in _PART.finditer(written):
         first = int(part[1])
         last = int(part[2] or first)
-        inside = range(max(1, first), min(count, last) + 1)
+        inside = [number for number in range(first, min(last, max(given, default=0)) + 1) if number in given]
         valid.update(dict.fromkeys(inside))
-        invalid += not 1 <= first <= last <= count
+        invalid += not inside or len(inside) < last - first + 1
     return tuple(valid), invalid
 
 

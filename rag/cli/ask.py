@@ -61,13 +61,16 @@ def ask(
 
 
 def prepare(pipeline: Pipeline, *, update: bool) -> None:
-    """With `update`, index what changed, quietly where nothing did; without, the index has to be there."""
+    """With `update`, bring the index up to date, quietly where nothing changed; without, it has to be there.
+
+    What vanished goes too: the index of a ``--source`` mirrors that folder.
+    """
     if not update:
         return
     from rag.cli.ingest import name_failures, run, summary
 
     new = not pipeline.index.exists()
-    report = run(pipeline)
+    report = run(pipeline, prune=True)
     if new or report.added or report.updated or report.removed:
         name_failures(report)
         note(f"indexed: {summary(report)}")

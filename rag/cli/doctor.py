@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 import typer
 
@@ -21,11 +21,14 @@ EXTRAS = {
 }
 
 
+State: TypeAlias = Literal["ok", "absent", "note", "problem"]
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """One line of the report. `mend` is the command that mends it."""
 
-    state: Literal["ok", "absent", "problem"]
+    state: State
     what: str
     mend: str = ""
 
@@ -102,4 +105,5 @@ def _index(pipeline: Pipeline, *, deep: bool) -> Iterator[Finding]:
     held = f"{count(sum(1 for _ in reader.documents()), 'document')}, {count(reader.size, 'chunk')}"
     yield Finding("ok", f"index {path}: {held}, generation {reader.generation}")
     for problem in problems:
-        yield Finding("problem", f"index {path}: {problem.where}: {problem.message}", problem.hint)
+        state: State = "note" if problem.kind == "duplicate-chunk" else "problem"
+        yield Finding(state, f"index {path}: {problem.where}: {problem.message}", problem.hint)

@@ -11,9 +11,13 @@ from rag.types import Prompt, Token, Usage
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """How one generation ended. `abstained` with a `reason` when there was too little evidence to answer."""
+    """How one generation ended. `abstained` with a `reason` when there was too little evidence to answer.
+
+    `given` are the numbers of the evidence that the generator saw; ``None``: all of it.
+    """
 
     usage: Usage = field(default_factory=Usage)
+    given: tuple[int, ...] | None = None
     abstained: bool = False
     reason: str = ""
 

@@ -39,6 +39,10 @@ class LanguageModelGenerator:
     def start(self, prompts: Sequence[Prompt]) -> LanguageModelDecoding:
         return LanguageModelDecoding(self, prompts)
 
+    def close(self) -> None:
+        """Close the model's connections."""
+        self.model.close()
+
 
 class LanguageModelDecoding:
     """Replies as they come, interleaved. A model that says the sources do not answer is taken to abstain."""
@@ -62,7 +66,7 @@ class LanguageModelDecoding:
             yield self._abstained(at, "no-evidence", Usage())
             return
         tokens = generator.context_tokens - generator.max_tokens
-        messages = render(prompt, generator.template, tokens=tokens)
+        messages, given = render(prompt, generator.template, tokens=tokens)
         usage = Usage()
         held, abstains = "", None  # the first pieces wait until they cannot be the mark of abstention any more
         for piece in generator.model.stream(messages):
@@ -80,7 +84,7 @@ class LanguageModelDecoding:
             return
         if abstains is None and held:
             yield Token(held)
-        self._outcomes[at] = Outcome(usage=usage)
+        self._outcomes[at] = Outcome(usage=usage, given=given)
 
     def _abstained(self, at: int, reason: Reason, usage: Usage) -> Token:
         self._outcomes[at] = Outcome(usage=usage, abstained=True, reason=reason)

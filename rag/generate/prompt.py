@@ -15,11 +15,12 @@ FIELDS = frozenset({"question", "evidence", "history", "no_answer"})
 """What a template of the generate stage may use."""
 
 
-def render(prompt: Prompt, template: Template, *, tokens: int) -> list[Message]:
-    """Fill `template`, with as much of the evidence as fits into `tokens` (estimated) beside the rest.
+def render(prompt: Prompt, template: Template, *, tokens: int) -> tuple[list[Message], tuple[int, ...]]:
+    """The messages, and the numbers of the evidence that is in them.
 
-    Evidence is taken whole, best score first; what is taken stands in the given order under its number, so that a
-    number always means the same source. What documents say is framed as data and cannot break out of its frame.
+    Evidence is taken whole, best score first, as much as fits into `tokens` (estimated) beside the rest; what is taken
+    stands in the given order under its number, so that a number always means the same source. What documents say is
+    framed as data and cannot break out of its frame.
 
     Raises:
         ConfigError: not even one piece of evidence fits.
@@ -39,7 +40,8 @@ def render(prompt: Prompt, template: Template, *, tokens: int) -> list[Message]:
             f"ask.generate.context_tokens: {max(0, left)} tokens are left for sources, the smallest needs {smallest}",
             hint="raise context_tokens to the model's window, lower max_tokens, or make chunks smaller",
         )
-    return template.render({**values, "evidence": "\n".join(blocks[at] for at in taken)})
+    messages = template.render({**values, "evidence": "\n".join(blocks[at] for at in taken)})
+    return messages, tuple(at + 1 for at in taken)
 
 
 def _fitting(blocks: Sequence[str], evidence: Sequence[Evidence], *, tokens: int) -> list[int]:

@@ -83,15 +83,15 @@ def _chunks(reader: Reader) -> Iterator[Problem]:
     for key, start, end in reader.connection.execute(empty):
         yield Problem("empty-chunk", decode(key), f"nothing but white space at [{start}, {end})", INGEST)
     same = (
-        "SELECT COUNT(*), MIN(c.id), CAST(SUBSTR(c.text, 1, 60) AS BLOB) FROM chunks c "
+        "SELECT COUNT(*), MIN(c.id), MAX(c.id), CAST(SUBSTR(c.text, 1, 60) AS BLOB) FROM chunks c "
         f"GROUP BY c.context, c.text HAVING COUNT(*) > 1 ORDER BY COUNT(*) DESC LIMIT {EXAMPLES}"
     )
-    for count, first, text in reader.connection.execute(same).fetchall():
-        (key,) = reader.connection.execute(
-            "SELECT d.key FROM chunks c JOIN documents d ON d.id = c.document WHERE c.id = ?", (first,)
-        ).fetchone()
+    owner = "SELECT d.key FROM chunks c JOIN documents d ON d.id = c.document WHERE c.id = ?"
+    for count, first, last, text in reader.connection.execute(same).fetchall():
+        names = [decode(reader.connection.execute(owner, (id_,)).fetchone()[0]) for id_ in (first, last)]
+        where = " and ".join(dict.fromkeys(names))
         start = text.decode("utf-8", "ignore")
-        yield Problem("duplicate-chunk", decode(key), f"{count} chunks have the same text, from {start!r} on")
+        yield Problem("duplicate-chunk", where, f"{count} chunks have the same text, from {start!r} on")
 
 
 def _spans(reader: Reader) -> Iterator[Problem]:

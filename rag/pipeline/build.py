@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from threading import RLock
-from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar, runtime_checkable
 
 from rag.errors import ConfigError
 
@@ -100,6 +100,13 @@ class Buildable(Protocol[T_co]):
     def build(self, resources: Resources) -> T_co: ...
 
 
+@runtime_checkable
+class Closeable(Protocol):
+    """A component that holds connections or memory until it is closed."""
+
+    def close(self) -> None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Stage(Generic[T]):
     """A component and the name the trace shows it by: its `use`, or its class where an object was given."""
@@ -170,4 +177,8 @@ class Built:
         return [self._stage(None, spec) for spec in specs]
 
     def close(self) -> None:
+        if "ask" in self.__dict__ and self.components.generator is None:
+            generator = self.ask.generator.run
+            if isinstance(generator, Closeable):
+                generator.close()
         self.resources.close()

@@ -28,8 +28,9 @@ if TYPE_CHECKING:
     from rag.load.base import Source
     from rag.pipeline.build import Built
 
-EMBED_CHUNKS = 512  # embedded together: enough that batches sorted by length hardly pad
-COMMIT_CHUNKS = 4096  # 6 MiB of 384-dimensional vectors, a few minutes of work on a laptop at most
+EMBED_CHUNKS = 256  # embedded together: enough that batches sorted by length hardly pad
+COMMIT_CHUNKS = 4096  # 6 MiB of 384-dimensional vectors
+COMMIT_SECONDS = 10.0  # about what a kill can cost
 FORMAT = 1  # raised when the code cuts or enriches differently for the same options
 
 
@@ -244,6 +245,7 @@ class Run:
         self.seen: set[str] = set()
         self.pending: list[Pending] = []
         self.uncommitted = 0
+        self.committed = perf_counter()
         self.options = _options(built)
 
     def documents(self) -> Iterator[str]:
@@ -350,9 +352,10 @@ class Run:
             self.tally.characters += len(pending.document.text)
         self.pending = []
         self.uncommitted += at
-        if self.uncommitted >= COMMIT_CHUNKS:
+        if self.uncommitted >= COMMIT_CHUNKS or perf_counter() - self.committed > COMMIT_SECONDS:
             self.writer.commit()
             self.uncommitted = 0
+            self.committed = perf_counter()
 
     def _vectors(self, chunks: Sequence[Chunk]) -> Vectors | None:
         if self.embedder is None:

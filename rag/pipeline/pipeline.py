@@ -315,7 +315,7 @@ class Pipeline:
             }
             self._record(work, "generate", generator.use, seconds, len(work.evidence), 1, notes=notes)
             with self._clock("rag.cite", citer.use) as clock:
-                cited = citer.run.cite("".join(work.written), work.evidence)
+                cited = citer.run.cite("".join(work.written), work.evidence, given=outcome.given)
             kept, dropped = len(cited.citations), cited.dropped
             self._record(work, "cite", citer.use, clock.seconds, kept + dropped, kept, notes={"dropped": dropped})
             yield Answered(

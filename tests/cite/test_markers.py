@@ -162,3 +162,16 @@ def test_citations_lie_in_the_final_text_apart_and_every_valid_marker_is_in_one(
         assert written  # the markers are inside the range they cite
     again = MarkerCiter().cite(result.text, evidence(count))
     assert (again.text, again.citations, again.dropped) == (result.text, result.citations, 0)
+
+
+def test_a_quote_that_shows_square_brackets_as_round_ones_still_cites_its_sentence_alone() -> None:
+    text = "Ducks are birds. They live for [13] years[2]. They swim."
+    held = Evidence(span=Span("ducks.md", 100, 100 + len(text)), text=text, score=1.0, chunk_id="c")
+    (citation,) = MarkerCiter().cite("They live for (13) years(2). [1]", [held]).citations
+    assert citation.spans == (Span("ducks.md", 117, 145),)
+
+
+def test_a_number_of_evidence_the_generator_did_not_see_is_dropped() -> None:
+    result = MarkerCiter().cite("Seen [1]. Left out [2]. Both [1-3].", evidence(3), given=(1, 3))
+    assert result.text == "Seen [1]. Left out. Both [1][3]."
+    assert result.dropped == 2

@@ -132,3 +132,19 @@ def test_a_context_that_does_not_fit_the_window_is_shortened_and_the_text_kept_w
     window = pipeline.embedder.tokenizer.max_tokens
     chunks = pipeline.index.reader().chunks_of("long.md")
     assert max(pipeline.embedder.tokenizer.count([chunk.indexed_text for chunk in chunks])) <= window
+
+
+def test_what_was_committed_before_an_interruption_stays_and_is_not_read_again(
+    make, corpus: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rag.pipeline.ingest.EMBED_CHUNKS", 1)
+    monkeypatch.setattr("rag.pipeline.ingest.COMMIT_SECONDS", 0.0)
+
+    def stop_at_the_last(progress: IngestProgress) -> None:
+        if progress.done == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        make().ingest(progress=stop_at_the_last)
+    report = make().ingest()
+    assert (report.added, report.unchanged) == (1, 2)
