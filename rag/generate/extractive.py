@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from rag.generate.abstain import SENTENCE, Reason
 from rag.generate.base import Outcome
-from rag.generate.select import Candidate, by_words, distinct, with_nearness
+from rag.generate.select import Candidate, by_words, completed, distinct, with_nearness
 from rag.generate.terms import QuestionTerms
 from rag.types import Prompt, Token
 
@@ -30,7 +30,8 @@ class ExtractiveGenerator:
     """Quotes the sentences that support an answer best, each with its source.
 
     The best sentence is quoted (`rag.generate.select` says how they score), and up to `sentences` in all that are
-    nearly as good and say something else. Where the confidence in the best is below `threshold`, it abstains. That
+    nearly as good and say something else, or that have words of the question which the best lacks and follow it in the
+    same source. Where the confidence in the best is below `threshold`, it abstains. That
     tells questions the collection is not about. It cannot tell a passage that speaks of the very thing and leaves the
     answer out: for that a model has to read.
     """
@@ -50,14 +51,15 @@ class ExtractiveGenerator:
         if not prompt.evidence:
             return _abstained("no-evidence")
         reader = self.resources.index.reader()
-        candidates = by_words(prompt, QuestionTerms(prompt.question, reader), reader)
+        terms = QuestionTerms(prompt.question, reader)
+        candidates = by_words(prompt, terms, reader)
         if reader.dense is not None:
             candidates = with_nearness(candidates, prompt.question, self.resources.embedder, reader.dense)
         ranked = sorted(candidates, key=lambda candidate: -candidate.score)
         if not ranked or ranked[0].confidence < self.threshold:
             return _abstained("weak-evidence")
         good = [candidate for candidate in ranked if candidate.score >= NEARLY_AS_GOOD * ranked[0].score]
-        return _written(distinct(good)[: self.sentences]), Outcome()
+        return _written(completed(distinct(good)[: self.sentences], ranked, terms, most=self.sentences)), Outcome()
 
 
 class ExtractiveDecoding:

@@ -33,6 +33,9 @@ COMPARED = 24
 
 DUPLICATE_COSINE = 0.9
 
+COMPLETES = 0.2
+"""What share of the question's words, by weight, a sentence must add to be quoted for that alone."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Candidate:
@@ -112,6 +115,26 @@ def distinct(ranked: Sequence[Candidate]) -> list[Candidate]:
         better, number = kept[same], candidate.quote.evidence
         if candidate.quote.shown == better.quote.shown and number not in (better.quote.evidence, *better.also_in):
             kept[same] = replace(better, also_in=(*better.also_in, number))
+    return kept
+
+
+def completed(
+    chosen: Sequence[Candidate], ranked: Sequence[Candidate], terms: QuestionTerms, *, most: int
+) -> list[Candidate]:
+    """`chosen` and, up to `most`, what the best one's passage goes on to say with words of the question it lacks.
+
+    "Options are granted yearly. They vest over four years." answers when options vest with its second sentence, which
+    alone does not say what it is about.
+    """
+    kept = list(chosen)
+    best = chosen[0].quote
+    for candidate in ranked:
+        quote = candidate.quote
+        if len(kept) >= most or candidate in kept or quote.evidence != best.evidence or quote.start < best.start:
+            continue
+        said = " ".join(each.quote.text for each in kept)
+        if terms.coverage(f"{said} {quote.text}") - terms.coverage(said) >= COMPLETES:
+            kept.append(candidate)
     return kept
 
 
