@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test fast lint install install-dev bench docs clean
+.PHONY: demo test fast lint bench install install-dev clean
 
 demo: install
 	$(BIN)/rag ask "How many days of parental leave do I get?" --source examples/handbook
@@ -20,6 +20,11 @@ lint: install-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy rag connectors
 	$(BIN)/lint-imports
+
+# Quality and speed; DATA is a folder of BEIR-layout sets, PEER an interpreter with haystack-ai and llama-index.
+bench: install-dev
+	$(BIN)/python benchmarks/quality.py $(DATA)
+	$(BIN)/python benchmarks/speed.py $(if $(PEER),--peer-python $(PEER))
 
 install: $(VENV)/.installed
 install-dev: $(VENV)/.installed-dev

@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from rag.events import Answered, Compressed, Event, Reranked, Retrieved, Wrote
     from rag.index.filters import parse_filter
     from rag.pipeline.build import Components
-    from rag.pipeline.ingest import IngestPlan, IngestProgress, IngestReport
     from rag.pipeline.pipeline import Pipeline, SearchResult
+    from rag.pipeline.report import IngestPlan, IngestProgress, IngestReport
     from rag.pipeline.spec import AskSpec, IngestSpec, PipelineSpec
     from rag.types import (
         Answer,
@@ -34,7 +34,7 @@ _WHERE = {
     "rag.events": ("Answered", "Compressed", "Event", "Reranked", "Retrieved", "Wrote"),
     "rag.index.filters": ("parse_filter",),
     "rag.pipeline.build": ("Components",),
-    "rag.pipeline.ingest": ("IngestPlan", "IngestProgress", "IngestReport"),
+    "rag.pipeline.report": ("IngestPlan", "IngestProgress", "IngestReport"),
     "rag.pipeline.pipeline": ("Pipeline", "SearchResult"),
     "rag.pipeline.spec": ("AskSpec", "IngestSpec", "PipelineSpec"),
     "rag.types": (

@@ -11,8 +11,8 @@ import typer
 from rag.cli.options import JsonOption, PipelineOption, SetOption, SourceOption, note, open_pipeline
 
 if TYPE_CHECKING:
-    from rag.pipeline.ingest import IngestPlan, IngestProgress, IngestReport
     from rag.pipeline.pipeline import Pipeline
+    from rag.pipeline.report import IngestPlan, IngestProgress, IngestReport
 
 FAILED = 4
 

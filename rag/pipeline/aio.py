@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from rag.events import Event
-    from rag.pipeline.ingest import IngestProgress, IngestReport
     from rag.pipeline.pipeline import Pipeline, SearchResult, Turn
+    from rag.pipeline.report import IngestProgress, IngestReport
     from rag.types import Answer, Condition
 
 Result = TypeVar("Result")

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from time import perf_counter
 from typing import TYPE_CHECKING
 
 from rag.errors import ModelError, SourceError
 from rag.load.base import Countable
+from rag.pipeline.report import Failure, IngestPlan, IngestProgress, IngestReport, Tally
 from rag.types import Chunk, Document
 
 if TYPE_CHECKING:
@@ -32,99 +33,6 @@ EMBED_CHUNKS = 256  # embedded together: enough that batches sorted by length ha
 COMMIT_CHUNKS = 4096  # 6 MiB of 384-dimensional vectors
 COMMIT_SECONDS = 10.0  # about what a kill can cost
 FORMAT = 1  # raised when the code cuts or enriches differently for the same options
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """A source that could not be read, and why."""
-
-    source: str
-    reason: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IngestReport:
-    """What a run did. Counts are documents unless they say otherwise.
-
-    `embedded` and `cached` count chunks whose vector was computed or found in the embedding cache. `truncated` counts
-    chunks that lost text to the encoder's window: a chunk that does not fit is refused or its context is shortened
-    (`shortened`), so it stays 0.
-    """
-
-    added: int = 0
-    updated: int = 0
-    unchanged: int = 0
-    removed: int = 0
-    failed: tuple[Failure, ...] = ()
-    chunks: int = 0
-    characters: int = 0
-    embedded: int = 0
-    cached: int = 0
-    shortened: int = 0
-    truncated: int = 0
-    seconds: float = 0.0
-    generation: int = 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IngestProgress:
-    """How far a run is. `total` is ``None`` where a connector cannot count without reading."""
-
-    done: int
-    total: int | None
-    failed: int
-    chunks: int
-    source: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IngestPlan:
-    """What a run would do, by document id. `changed` holds also those that must be read to know."""
-
-    added: tuple[str, ...] = ()
-    changed: tuple[str, ...] = ()
-    unchanged: int = 0
-    vanished: tuple[str, ...] = ()
-    failed: tuple[Failure, ...] = ()
-
-
-@dataclass(slots=True)
-class Tally:
-    """The report while it grows."""
-
-    started: float = field(default_factory=perf_counter)
-    total: int | None = None
-    added: int = 0
-    updated: int = 0
-    unchanged: int = 0
-    removed: int = 0
-    failed: list[Failure] = field(default_factory=list)
-    chunks: int = 0
-    characters: int = 0
-    embedded: int = 0
-    cached: int = 0
-    shortened: int = 0
-    listed_all: bool = True
-
-    @property
-    def done(self) -> int:
-        return self.added + self.updated + self.unchanged + len(self.failed)
-
-    def report(self, generation: int) -> IngestReport:
-        return IngestReport(
-            added=self.added,
-            updated=self.updated,
-            unchanged=self.unchanged,
-            removed=self.removed,
-            failed=tuple(self.failed),
-            chunks=self.chunks,
-            characters=self.characters,
-            embedded=self.embedded,
-            cached=self.cached,
-            shortened=self.shortened,
-            seconds=perf_counter() - self.started,
-            generation=generation,
-        )
 
 
 def ingest(

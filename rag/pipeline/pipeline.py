@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rag.index.directory import IndexDirectory
     from rag.models.llm import LanguageModel
     from rag.pipeline.aio import AsyncPipeline
-    from rag.pipeline.ingest import IngestPlan, IngestProgress, IngestReport
+    from rag.pipeline.report import IngestPlan, IngestProgress, IngestReport
     from rag.pipeline.spec import PipelineSpec
 
 Turn = tuple[str, str]

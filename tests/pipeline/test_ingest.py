@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from rag.errors import SourceError
-from rag.pipeline.ingest import IngestProgress
+from rag.pipeline.report import IngestProgress
 
 
 def test_a_first_run_adds_and_a_second_skips_everything_unread(make, corpus: Path) -> None:
