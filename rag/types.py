@@ -216,18 +216,25 @@ class Query:
         return replace(self, text=text)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Condition:
     """A typed condition on metadata: a comparison of one `field`, or a combination of `parts`.
 
     ``eq`` and ``in`` compare with `values`; ``range`` is ``values[0] <= x <= values[1]`` with ``None`` for an open end;
-    ``exists`` asks for a value that is not null. Values of another type than the stored one never match.
+    ``exists`` asks for a value that is not null. Values of another type than the stored one never match, so conditions
+    on ``1`` and on ``True`` are different, though Python holds these equal.
     """
 
     op: Literal["eq", "in", "range", "exists", "and", "or", "not"]
     field: str = ""
     values: tuple[Scalar, ...] = ()
     parts: tuple[Condition, ...] = ()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Condition) and repr(self) == repr(other)
+
+    def __hash__(self) -> int:
+        return hash(repr(self))
 
 
 @dataclass(frozen=True, slots=True)
