@@ -109,11 +109,16 @@ def _numbers(written: str, given: Collection[int]) -> tuple[tuple[int, ...], int
 
 
 def _blanked(text: str, markers: Sequence[_Marker]) -> str:
-    """The text with spaces for markers: same length, so that offsets of its sentences hold in the text."""
+    """The text with white space for markers: same length, so that offsets of its sentences hold in the text.
+
+    A marker at the end of a line ends the sentence, whatever the next line begins with.
+    """
     pieces: list[str] = []
     last = 0
     for marker in markers:
-        pieces += [text[last : marker.start], " " * (marker.end - marker.start)]
+        length = marker.end - marker.start
+        at_line_end = text[marker.end : marker.end + 1] == "\n"
+        pieces += [text[last : marker.start], " " * (length - 1) + "\n" if at_line_end else " " * length]
         last = marker.end
     return "".join(pieces) + text[last:]
 

@@ -175,3 +175,10 @@ def test_a_number_of_evidence_the_generator_did_not_see_is_dropped() -> None:
     result = MarkerCiter().cite("Seen [1]. Left out [2]. Both [1-3].", evidence(3), given=(1, 3))
     assert result.text == "Seen [1]. Left out. Both [1][3]."
     assert result.dropped == 2
+
+
+def test_a_marker_at_the_end_of_a_line_ends_the_sentence() -> None:
+    lines = "a row of a table [1]\n1999) is how this line begins. [2]"
+    citations = MarkerCiter().cite(lines, evidence(2)).citations
+    assert [citation.evidence for citation in citations] == [(1,), (2,)]
+    assert [lines[citation.start : citation.end] for citation in citations] == lines.split("\n")
