@@ -35,4 +35,7 @@ def spread(scores: Scores) -> tuple[float, float]:
     """Mean and population standard deviation, summed in double precision; zeros for no scores."""
     if not len(scores):
         return 0.0, 0.0
-    return float(scores.mean(dtype=np.float64)), float(scores.std(dtype=np.float64))
+    exact = scores.astype(np.float64)
+    mean = float(exact.mean())
+    exact -= mean
+    return mean, float(np.sqrt(exact @ exact / len(exact)))

@@ -18,6 +18,7 @@ from rag.types import Answer, Condition, Evidence, Location, Prompt, Query, Rank
 if TYPE_CHECKING:
     from rag.embed.base import Embedder
     from rag.index.directory import IndexDirectory
+    from rag.index.reader import Reader
     from rag.models.llm import LanguageModel
     from rag.pipeline.aio import AsyncPipeline
     from rag.pipeline.report import IngestPlan, IngestProgress, IngestReport
@@ -67,6 +68,7 @@ class Pipeline:
         self.spec = spec
         self.tracer: Tracer = tracer or NoTracer()
         self._built = Built(spec, components or Components())
+        self._checked: Reader | None = None
 
     @classmethod
     def from_yaml(
@@ -241,8 +243,11 @@ class Pipeline:
     # ---- stages
 
     def _open(self) -> None:
-        built = self._built
-        built.resources.index.check(built.resources.embedder.identity if self.spec.ingest.index.dense else None)
+        """Open the index, and check once a generation that it is the pipeline's."""
+        reader = self.index.reader()
+        if reader is not self._checked:
+            self.index.check(self.embedder.identity if self.spec.ingest.index.dense else None)
+            self._checked = reader
 
     def _retrieve(self, works: list[Work]) -> Iterator[Event]:
         stages = self._built.ask

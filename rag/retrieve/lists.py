@@ -21,10 +21,12 @@ def clean(rankings: Sequence[Ranking]) -> list[list[ScoredChunk]]:
     lists: list[list[ScoredChunk]] = []
     for ranking in rankings:
         best: dict[str, ScoredChunk] = {}
+        bad = 0
         for hit in ranking:
             if math.isfinite(hit.score):
                 best.setdefault(hit.chunk.id, hit)
-        bad = sum(not math.isfinite(hit.score) for hit in ranking)
+            else:
+                bad += 1
         if bad:
             logger.warning("%d of %d scores of %s are not finite: left out", bad, len(ranking), ranking[0].origin)
         lists.append(list(best.values()))
@@ -60,15 +62,12 @@ def combine(
         parts: for each list, what it says about each chunk id; an id it lacks adds nothing.
     """
     chunks: dict[str, Chunk] = {hit.chunk.id: hit.chunk for hits in lists for hit in hits}
-    fused = [
-        ScoredChunk(
-            chunk,
-            math.fsum(weight * part.get(key, 0.0) for part, weight in zip(parts, weights, strict=True)),
-            origin,
-        )
-        for key, chunk in chunks.items()
-    ]
-    return Ranking.of(fused, keep=keep)
+    sums = dict.fromkeys(chunks, 0.0)
+    for part, weight in zip(parts, weights, strict=True):
+        for key in sums:
+            sums[key] += weight * part.get(key, 0.0)
+    best = sorted(sums, key=lambda key: (-sums[key], key))[:keep]
+    return Ranking(tuple(ScoredChunk(chunks[key], sums[key], origin) for key in best))
 
 
 def mean_and_deviation(scores: Sequence[float]) -> tuple[float, float]:
