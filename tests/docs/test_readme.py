@@ -33,7 +33,7 @@ def rows(text: str) -> list[list[str]]:
 def test_the_two_commands_are_targets_of_the_makefile() -> None:
     targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE)
     named = re.findall(r"\bmake ([a-z-]+)", README)
-    assert set(named) == {"demo", "test"}
+    assert {"demo", "test"} <= set(named)
     assert set(named) <= set(targets)
 
 
