@@ -136,9 +136,6 @@ class Document:
             at = self.text.find("\n", at + 1)
         return starts
 
-    def slice(self, start: int, end: int) -> str:
-        return self.text[start:end]
-
     def locate(self, start: int, end: int) -> Location:
         """Resolve ``[start, end)`` to pages, slides, sheet, lines, the headings above it, and boxes."""
         last = max(start, end - 1)
