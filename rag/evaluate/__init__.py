@@ -1,0 +1,1 @@
+"""Measuring pipelines: datasets, metrics, paired comparison, cost."""
