@@ -42,6 +42,7 @@ def _stage(name: str, noun: str, place: str, folder: str, base: str, built_in: s
 STAGES: Mapping[str, Stage] = {
     stage.name: stage
     for stage in (
+        _stage("llm", "language model", "llm", "models", "LanguageModelSpec"),
         _stage("load", "connector", "ingest.load", "load", "ConnectorSpec", "CONNECTORS"),
         _stage("chunk", "chunker", "ingest.chunk", "chunk", "ChunkerSpec"),
         _stage("enrich", "enricher", "ingest.enrich", "enrich", "EnricherSpec"),

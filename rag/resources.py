@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Callable, Hashable
+from typing import Protocol, TypeVar
 
 from rag.embed.base import Embedder
 from rag.index.directory import IndexDirectory
+from rag.models.llm import LanguageModel
+
+T = TypeVar("T")
 
 
 class Resources(Protocol):
@@ -19,6 +23,19 @@ class Resources(Protocol):
     @property
     def index(self) -> IndexDirectory:
         """The pipeline's index directory (``ingest.index``); components ask it for a reader at each call."""
+        ...
+
+    @property
+    def llm(self) -> LanguageModel:
+        """The pipeline's language model: `llm`, or that of ``ask.generate``.
+
+        Raises:
+            ConfigError: the pipeline has none; a spec with ``needs = ("llm",)`` is refused before it comes to that.
+        """
+        ...
+
+    def shared(self, key: Hashable, make: Callable[[], T]) -> T:
+        """The object for `key`, made at its first use, the same for every stage; closed last if it has ``close()``."""
         ...
 
     def prompt(self, name: str) -> str:

@@ -10,7 +10,7 @@ from rag.cli.describe import Option, documentation, options
 from rag.config.stage import use_of_field
 from rag.index.specs import IndexSpec
 from rag.load.specs import ParseSpec
-from rag.pipeline.spec import AskSpec, IngestSpec
+from rag.pipeline.spec import AskSpec, IngestSpec, PipelineSpec
 
 if TYPE_CHECKING:
     from rag.config.spec import Spec
@@ -24,6 +24,7 @@ Generated from the models by `python -m rag.cli.reference`; a test keeps it up t
 version: 1                  # of this format
 extends: hybrid             # optional: the pipeline under this one, by name or by a path relative to this file
 presets: [minilm-int8]      # optional: files from configs/, over what is extended and under this file
+llm: null                   # optional: the language model that stages ask
 ingest: {}                  # from sources to an index
 ask: {}                     # from a question to a cited answer
 ```
@@ -50,7 +51,9 @@ file has at most 256 KiB, and 10,000 values with its aliases written out.
 
 def reference() -> str:
     """The whole page, of what ships."""
-    return "\n".join([HEAD, *_section("ingest", IngestSpec), *_section("ask", AskSpec)])
+    llm = PipelineSpec.model_fields["llm"]
+    head = [HEAD, f"## `llm`\n\n{llm.description}\n", *_components("llm")]
+    return "\n".join([*head, *_section("ingest", IngestSpec), *_section("ask", AskSpec)])
 
 
 def _section(title: str, section: type[Spec]) -> Iterator[str]:

@@ -16,6 +16,13 @@ class Spec(BaseModel):
     """
 
     needs: ClassVar[tuple[str, ...]] = ()
-    """For a component of ``ask``: what must not be null under ``ingest`` for it to work, as ``ingest.index.dense``."""
+    """What must be there for it to work: a path that must not be null (``ingest.index.dense``), or any ``llm``."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    def missing(self) -> str | None:
+        """What is not installed that the component cannot do without, and how to get it; ``None`` if all is there.
+
+        Asked when a pipeline is validated, so it looks for packages and files and imports nothing.
+        """
+        return None

@@ -8,7 +8,7 @@ connector: `rag.connectors.langchain`.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from langchain_core.callbacks import CallbackManagerForRetrieverRun
@@ -24,7 +24,7 @@ from rag.errors import ConfigError
 from rag.generate.llm import LanguageModelGenerator
 from rag.generate.prompt import FIELDS
 from rag.library import read
-from rag.models.llm import Completion, Message
+from rag.models.llm import AS_SET, Completion, Message, Sampling
 from rag.models.template import Template
 from rag.pipeline.pipeline import Pipeline
 from rag.types import Answer, Chunk, Query, Ranking, ScoredChunk, Span, Token, Usage
@@ -128,18 +128,18 @@ def from_embeddings(
 
 
 class LangChainModel:
-    """A LangChain chat model as a `LanguageModel`."""
+    """A LangChain chat model as a `LanguageModel`. A reply's schema is left to the prompt."""
 
     def __init__(self, model: BaseChatModel) -> None:
         self.model = model
 
-    def complete(self, messages: Sequence[Message]) -> Completion:
-        reply = self.model.invoke(_messages(messages))
+    def complete(self, messages: Sequence[Message], sampling: Sampling = AS_SET) -> Completion:
+        reply = self.model.invoke(_messages(messages), **_options(sampling))
         return Completion(str(reply.text), _usage(reply))
 
-    def stream(self, messages: Sequence[Message]) -> Iterator[Token | Usage]:
+    def stream(self, messages: Sequence[Message], sampling: Sampling = AS_SET) -> Iterator[Token | Usage]:
         usage = Usage(requests=1)
-        for piece in self.model.stream(_messages(messages)):
+        for piece in self.model.stream(_messages(messages), **_options(sampling)):
             if text := str(piece.text):
                 yield Token(text)
             spent = _usage(piece)
@@ -152,6 +152,17 @@ class LangChainModel:
 
     def close(self) -> None:
         """Nothing to close: the object is the caller's."""
+
+
+def _options(sampling: Sampling) -> dict[str, Any]:
+    """What LangChain's chat models take by these names at each call; only what is set."""
+    options = {
+        "max_tokens": sampling.max_tokens,
+        "temperature": sampling.temperature,
+        "stop": list(sampling.stop) or None,
+        "seed": sampling.seed,
+    }
+    return {name: value for name, value in options.items() if value is not None}
 
 
 def from_chat_model(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TypeAlias
 
 from rag.types import Token, Usage
+
+Json: TypeAlias = "str | int | float | bool | list[Json] | dict[str, Json] | None"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +27,33 @@ class Completion:
     usage: Usage
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sampling:
+    """How one reply is drawn; ``None`` leaves it to the model's own options.
+
+    `schema` is a JSON Schema that the reply must satisfy; a server that cannot hold to it is asked all the same, so
+    what comes back is validated by who asked.
+    """
+
+    max_tokens: int | None = None
+    temperature: float | None = None
+    stop: tuple[str, ...] = ()
+    seed: int | None = None
+    schema: Mapping[str, Json] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """How probable each option is as the reply's first token, in the order of the options; they need not sum to 1."""
+
+    probabilities: tuple[float, ...]
+    usage: Usage
+
+
+AS_SET = Sampling()
+"""As the model's own options say."""
+
+
 class LanguageModel(Protocol):
     """A chat model that gives text.
 
@@ -32,10 +61,24 @@ class LanguageModel(Protocol):
         BackendError: the server cannot be reached, refuses, or answers with nonsense, after the retries.
     """
 
-    def complete(self, messages: Sequence[Message]) -> Completion: ...
+    def complete(self, messages: Sequence[Message], sampling: Sampling = AS_SET) -> Completion: ...
 
-    def stream(self, messages: Sequence[Message]) -> Iterator[Token | Usage]:
+    def stream(self, messages: Sequence[Message], sampling: Sampling = AS_SET) -> Iterator[Token | Usage]:
         """Pieces of the reply as they come, and at the end one `Usage`."""
         ...
 
     def close(self) -> None: ...
+
+
+class ChoosingModel(LanguageModel, Protocol):
+    """A chat model that also gives the probabilities of its next token."""
+
+    def choose(self, messages: Sequence[Message], options: Sequence[str]) -> Choice:
+        """How probable each of `options` (``"Yes"``, ``"No"``) is as the first token of the reply.
+
+        An option that the server does not list among its most probable tokens counts as 0.
+
+        Raises:
+            BackendError: also where the server gives no log-probabilities.
+        """
+        ...

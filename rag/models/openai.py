@@ -9,12 +9,12 @@ from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from itertools import count
 from threading import Lock
-from typing import Literal, TypeAlias
+from typing import Literal
 
 import httpx
 
 from rag.errors import BackendError, ConfigError
-from rag.models.llm import Completion, Message
+from rag.models.llm import AS_SET, Completion, Json, Message, Sampling
 from rag.models.retry import RETRIED, Backoff, retry_after
 from rag.models.sse import events
 from rag.models.tokens import estimated_message_tokens, estimated_tokens
@@ -22,14 +22,15 @@ from rag.types import Token, Usage
 
 logger = logging.getLogger(__name__)
 
-Json: TypeAlias = "str | int | float | bool | list[Json] | dict[str, Json] | None"
-
 
 class OpenAIModel:
     """A chat model behind ``{base_url}/chat/completions``. May be used from many threads.
 
     A request that fails for a reason that may pass (no connection, silence, 408, 409, 429, 5xx) is repeated, but never
     once a piece of the reply was handed out. The key is read from the environment at each request and is in no message.
+
+    Args:
+        place: where in the pipeline file its options stand, for hints.
 
     Raises:
         ConfigError: `api_key_env` names a variable that is not set.
@@ -47,6 +48,7 @@ class OpenAIModel:
         length_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens",
         timeout_seconds: float = 60.0,
         backoff: Backoff | None = None,
+        place: str = "ask.generate",
     ) -> None:
         self.base_url = base_url.rstrip("/")
         self.model = model
@@ -56,23 +58,24 @@ class OpenAIModel:
         self.length_field = length_field
         self.timeout_seconds = timeout_seconds
         self.backoff = backoff or Backoff(retries=4)
+        self.place = place
         self._client: httpx.Client | None = None
         self._lock = Lock()
 
-    def complete(self, messages: Sequence[Message]) -> Completion:
+    def complete(self, messages: Sequence[Message], sampling: Sampling = AS_SET) -> Completion:
         for attempt in count():
             try:
-                pieces = list(self._pieces(messages))
+                pieces = list(self._pieces(messages, sampling))
                 break
             except _Failed as failed:
                 self._wait_or_raise(failed, attempt)
         usage = sum((piece for piece in pieces if isinstance(piece, Usage)), Usage())
         return Completion("".join(piece.text for piece in pieces if isinstance(piece, Token)), usage)
 
-    def stream(self, messages: Sequence[Message]) -> Iterator[Token | Usage]:
+    def stream(self, messages: Sequence[Message], sampling: Sampling = AS_SET) -> Iterator[Token | Usage]:
         for attempt in count():
             started = False
-            with closing(self._pieces(messages)) as pieces:
+            with closing(self._pieces(messages, sampling)) as pieces:
                 try:
                     for piece in pieces:
                         started = True
@@ -91,16 +94,26 @@ class OpenAIModel:
 
     # ---- one request
 
-    def _pieces(self, messages: Sequence[Message]) -> Generator[Token | Usage, None, None]:
+    def _body(self, messages: Sequence[Message], sampling: Sampling) -> dict[str, Json]:
         body: dict[str, Json] = {
             "model": self.model,
             "messages": [{"role": message.role, "content": message.content} for message in messages],
-            self.length_field: self.max_tokens,
-            "stream": True,
-            "stream_options": {"include_usage": True},
+            self.length_field: sampling.max_tokens or self.max_tokens,
         }
-        if self.temperature is not None:
-            body["temperature"] = self.temperature
+        temperature = self.temperature if sampling.temperature is None else sampling.temperature
+        if temperature is not None:
+            body["temperature"] = temperature
+        if sampling.stop:
+            body["stop"] = list(sampling.stop)
+        if sampling.seed is not None:
+            body["seed"] = sampling.seed
+        if sampling.schema is not None:
+            schema: dict[str, Json] = {"name": "reply", "strict": True, "schema": dict(sampling.schema)}
+            body["response_format"] = {"type": "json_schema", "json_schema": schema}
+        return body
+
+    def _pieces(self, messages: Sequence[Message], sampling: Sampling) -> Generator[Token | Usage, None, None]:
+        body = self._body(messages, sampling) | {"stream": True, "stream_options": {"include_usage": True}}
         reply = _Reply()
         url = f"{self.base_url}/chat/completions"
         with (
@@ -121,22 +134,22 @@ class OpenAIModel:
                 text = reply.take(self._parsed(payload))
                 if text:
                     yield Token(text)
-        self._check(reply)
+        self._check(reply, sampling.max_tokens or self.max_tokens)
         yield reply.usage or Usage(estimated_message_tokens(messages), estimated_tokens(reply.text), 1, estimated=True)
 
-    def _check(self, reply: _Reply) -> None:
+    def _check(self, reply: _Reply, max_tokens: int) -> None:
         if not reply.finished:
             raise _Failed(BackendError(f"{self.base_url}: the reply broke off after {len(reply.text)} characters"))
         if reply.stopped_by == "length" and not reply.text:
             raise _Failed(
                 BackendError(
-                    f"{self.model!r} used all of {self.max_tokens} tokens and wrote no answer",
-                    hint="raise ask.generate.max_tokens: a reasoning model thinks before it writes",
+                    f"{self.model!r} used all of {max_tokens} tokens and wrote no answer",
+                    hint=f"raise {self.place}.max_tokens: a reasoning model thinks before it writes",
                 ),
                 passing=False,
             )
         if reply.stopped_by == "length":
-            logger.warning("the answer was cut at max_tokens=%d", self.max_tokens)
+            logger.warning("the reply was cut at max_tokens=%d", max_tokens)
 
     def _open(self) -> httpx.Client:
         with self._lock:
@@ -155,7 +168,7 @@ class OpenAIModel:
         if not key or not key.isascii() or not key.isprintable():
             found = "characters that no header may have" if key else "nothing"
             raise ConfigError(
-                f"ask.generate.api_key_env: expected a key in ${self.api_key_env}, found {found}",
+                f"{self.place}.api_key_env: expected a key in ${self.api_key_env}, found {found}",
                 hint=f"export {self.api_key_env}=...",
             )
         return {**headers, "Authorization": f"Bearer {key}"}
@@ -177,7 +190,7 @@ class OpenAIModel:
             raise _Failed(BackendError(message, hint=hint)) from error
         except httpx.TimeoutException as error:
             message = f"{self.base_url}: no answer for {self.timeout_seconds:g} s"
-            raise _Failed(BackendError(message, hint="raise ask.generate.timeout_seconds")) from error
+            raise _Failed(BackendError(message, hint=f"raise {self.place}.timeout_seconds")) from error
         except httpx.TransportError as error:
             raise _Failed(BackendError(f"{self.base_url}: the connection broke: {error}")) from error
 
@@ -188,13 +201,15 @@ class OpenAIModel:
         if asked is not None and status in RETRIED:
             message += f" (asks to wait {asked:g} s)"
         if status in (401, 403):
-            named = f"the key in ${self.api_key_env}" if self.api_key_env else "ask.generate.api_key_env: it is not set"
+            named = (
+                f"the key in ${self.api_key_env}" if self.api_key_env else f"{self.place}.api_key_env: it is not set"
+            )
             return _Failed(BackendError(message, hint=f"check {named}"), passing=False)
         if status == 404:
             hint = f"does the server know a model {self.model!r}, and does base_url end as its manual says (often /v1)?"
             return _Failed(BackendError(message, hint=hint), passing=False)
         if status == 429:
-            return _Failed(BackendError(message, hint="lower ask.generate.concurrency, or wait"), asked_seconds=asked)
+            return _Failed(BackendError(message, hint=f"lower {self.place}.concurrency, or wait"), asked_seconds=asked)
         return _Failed(BackendError(message), passing=status in RETRIED, asked_seconds=asked)
 
     def _parsed(self, payload: str) -> dict[str, Json]:

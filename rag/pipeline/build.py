@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from threading import RLock
-from typing import TYPE_CHECKING, Generic, Protocol, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar, cast, runtime_checkable
 
 from rag.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Hashable, Sequence
 
     from rag.chunk.base import Chunker
     from rag.cite.base import Citer
@@ -20,11 +20,15 @@ if TYPE_CHECKING:
     from rag.generate.base import Generator
     from rag.index.directory import IndexDirectory
     from rag.load.base import Connector
+    from rag.models.llm import LanguageModel
     from rag.pipeline.spec import PipelineSpec
     from rag.query.base import QueryTransform
     from rag.rerank.base import Reranker
     from rag.resources import Resources
     from rag.retrieve.base import Fuser, Retriever
+
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,17 +48,22 @@ class Components:
     rerankers: Sequence[Reranker] | None = None
     compressor: Compressor | None = None
     generator: Generator | None = None
+    llm: LanguageModel | None = None
     citer: Citer | None = None
 
 
 class BuiltResources:
     """The `rag.resources.Resources` of one pipeline."""
 
-    def __init__(self, spec: PipelineSpec, embedder: Embedder | None = None) -> None:
+    def __init__(
+        self, spec: PipelineSpec, *, embedder: Embedder | None = None, llm: LanguageModel | None = None
+    ) -> None:
         self.spec = spec
-        self._given = embedder
-        self._embedder: Embedder | None = embedder
+        self._given = embedder, llm
+        self._embedder = embedder
+        self._llm = llm
         self._index: IndexDirectory | None = None
+        self._shared: dict[Hashable, object] = {}
         self._lock = RLock()
 
     @property
@@ -73,6 +82,25 @@ class BuiltResources:
                 self._index = IndexDirectory(self.spec.ingest.index)
             return self._index
 
+    @property
+    def llm(self) -> LanguageModel:
+        with self._lock:
+            if self._llm is None:
+                spec = self.spec
+                self._llm = spec.llm.build() if spec.llm is not None else spec.ask.generate.language_model()
+            if self._llm is None:
+                raise ConfigError(
+                    "llm: the pipeline has no language model",
+                    hint="set `llm: {use: openai, base_url: ..., model: ...}` in the pipeline file",
+                )
+            return self._llm
+
+    def shared(self, key: Hashable, make: Callable[[], T]) -> T:
+        with self._lock:
+            if key not in self._shared:
+                self._shared[key] = make()
+            return cast("T", self._shared[key])
+
     def prompt(self, name: str) -> str:
         from rag.library import read
 
@@ -80,14 +108,15 @@ class BuiltResources:
 
     def close(self) -> None:
         with self._lock:
-            if self._index is not None:
-                self._index.close()
-            if self._embedder is not None and self._embedder is not self._given:
-                self._embedder.close()
-            self._index, self._embedder = None, self._given
+            embedder, llm = self._given
+            made = [self._index, None if embedder else self._embedder, None if llm else self._llm]
+            for each in (*made, *reversed(self._shared.values())):
+                if isinstance(each, Closeable):
+                    each.close()
+            self._shared.clear()
+            self._index, self._embedder, self._llm = None, embedder, llm
 
 
-T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
 
@@ -139,7 +168,7 @@ class Built:
     def __init__(self, spec: PipelineSpec, components: Components) -> None:
         self.spec = spec
         self.components = components
-        self.resources = BuiltResources(spec, components.embedder)
+        self.resources = BuiltResources(spec, embedder=components.embedder, llm=components.llm)
 
     @cached_property
     def ingest(self) -> IngestStages:

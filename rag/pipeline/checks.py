@@ -11,29 +11,42 @@ from rag.config.problems import Path, dotted
 from rag.retrieve.specs import DbsfSpec, RrfSpec, SingleSpec, WeightedSpec, ZScoreSpec
 
 if TYPE_CHECKING:
-    from rag.pipeline.spec import AskSpec, IngestSpec
+    from rag.pipeline.spec import AskSpec, PipelineSpec
 
 
-def conflicts(ingest: IngestSpec, ask: AskSpec) -> Iterator[tuple[Path, str]]:
+def conflicts(pipeline: PipelineSpec) -> Iterator[tuple[Path, str]]:
     """What does not fit together, each with the path of the value that should change. No model is loaded for it."""
-    yield from _needs(ingest, ask)
-    yield from _fusing(ask)
+    ingest = pipeline.ingest
+    yield from _needs(pipeline)
+    yield from _fusing(pipeline.ask)
     window = ingest.embed.window()
     if window is not None and isinstance(ingest.chunk, SizedSpec) and (ingest.chunk.tokens or 0) > window:
         message = f"expected at most {window}, the window of the embedder, got {ingest.chunk.tokens}"
         yield ("ingest", "chunk", "tokens"), message
 
 
-def _needs(ingest: IngestSpec, ask: AskSpec) -> Iterator[tuple[Path, str]]:
-    for path, spec in components(ask, ("ask",)):
+def _needs(pipeline: PipelineSpec) -> Iterator[tuple[Path, str]]:
+    has_llm = pipeline.llm is not None or pipeline.ask.generate.writes
+    for path, spec in components(pipeline):
+        missing = spec.missing()
+        if missing is not None:
+            yield (*path, "use"), missing
         for needed in spec.needs:
-            _, *names = needed.split(".")
-            value: object = ingest
-            for name in names:
-                value = getattr(value, name)
-            if value is None:
+            names = tuple(needed.split("."))
+            if needed == "llm":
+                if not has_llm:
+                    message = f"{use_name(spec)!r} asks a language model, the pipeline names none: set `llm`"
+                    yield (*path, "use"), f"{message}, such as {{use: openai, base_url: ..., model: ...}}"
+            elif _value(pipeline, names) is None:
                 # Null has to be written, so the message has a place; the component that needs it may be a default.
-                yield tuple(needed.split(".")), f"is null, but {dotted(path)} ({use_name(spec)}) needs it"
+                yield names, f"is null, but {dotted(path)} ({use_name(spec)}) needs it"
+
+
+def _value(pipeline: PipelineSpec, names: Path) -> object:
+    value: object = pipeline
+    for name in names:
+        value = getattr(value, str(name))
+    return value
 
 
 def _fusing(ask: AskSpec) -> Iterator[tuple[Path, str]]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING
@@ -117,10 +116,11 @@ class Pipeline:
         """The embedder (``ingest.embed``)."""
         return self._built.resources.embedder
 
-    @cached_property
+    @property
     def language_model(self) -> LanguageModel | None:
-        """The chat model behind ``ask.generate``, for other work than answers; ``None`` where there is none."""
-        return None if self._built.components.generator else self.spec.ask.generate.language_model()
+        """The chat model that stages ask (`llm`, or that of ``ask.generate``); ``None`` where there is none."""
+        has_one = self._built.components.llm or self.spec.llm or self.spec.ask.generate.writes
+        return self._built.resources.llm if has_one else None
 
     def prompt(self, name: str) -> str:
         """The text of a prompt template by name."""

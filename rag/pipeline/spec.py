@@ -27,6 +27,7 @@ from rag.enrich.specs import EnricherSpec, HeadingsSpec
 from rag.generate.specs import ExtractiveSpec, GeneratorSpec
 from rag.index.specs import IndexSpec
 from rag.load.specs import ConnectorSpec, ParseSpec
+from rag.models.specs import LanguageModelSpec
 from rag.pipeline.checks import conflicts
 from rag.query.specs import QueryTransformSpec
 from rag.rerank.specs import RerankerSpec
@@ -83,6 +84,8 @@ class PipelineSpec(Spec):
 
     version: Literal[1] = 1
     """The version of this file format."""
+    llm: Annotated[LanguageModelSpec, Use("llm")] | None = None
+    """The language model that stages ask; where absent, that of ``ask.generate``."""
     ingest: IngestSpec = IngestSpec()
     """From sources to an index."""
     ask: AskSpec = AskSpec()
@@ -94,7 +97,7 @@ class PipelineSpec(Spec):
             InitErrorDetails(
                 type=PydanticCustomError("conflict", "{message}", {"message": message}), loc=path, input=None
             )
-            for path, message in conflicts(self.ingest, self.ask)
+            for path, message in conflicts(self)
         ]
         if found:
             raise ValidationError.from_exception_data(type(self).__name__, found)

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar, cast
 
+from rag.errors import ConfigError
 from rag.types import Chunk, Document, Span
 
 if TYPE_CHECKING:
     from rag.embed.base import Embedder
     from rag.index.directory import IndexDirectory
+    from rag.models.llm import LanguageModel
+
+T = TypeVar("T")
 
 TEXTS: Mapping[str, str] = {
     "animals.md": "Dogs bark at night. Cats meow at dawn.\n\nA dog that barks seldom bites.",
@@ -41,6 +45,19 @@ class SampleResources:
     embedder: Embedder
     index: IndexDirectory
     prompts: Mapping[str, str]
+    model: LanguageModel | None = None
+    objects: dict[Hashable, object] = field(default_factory=dict)
+
+    @property
+    def llm(self) -> LanguageModel:
+        if self.model is None:
+            raise ConfigError("llm: the sample was made without a language model", hint="sample(..., llm=...)")
+        return self.model
+
+    def shared(self, key: Hashable, make: Callable[[], T]) -> T:
+        if key not in self.objects:
+            self.objects[key] = make()
+        return cast("T", self.objects[key])
 
     def prompt(self, name: str) -> str:
         return self.prompts[name]
@@ -62,12 +79,14 @@ def sample(
     *,
     embedder: Embedder | None = None,
     prompts: Mapping[str, str] | None = None,
+    llm: LanguageModel | None = None,
 ) -> Iterator[Sample]:
     """Index `texts`, one chunk a paragraph, into a new index under `folder`.
 
     Args:
         embedder: the hash embedder if ``None``: shared words make near vectors, no weights are needed.
         prompts: templates by name.
+        llm: the language model that components ask.
     """
     from rag.embed.hash import HashEmbedder
     from rag.index.directory import IndexDirectory
@@ -85,7 +104,7 @@ def sample(
             chunks += cut
         writer.commit()
     try:
-        yield Sample(documents, tuple(chunks), SampleResources(embedder, index, prompts or {}))
+        yield Sample(documents, tuple(chunks), SampleResources(embedder, index, prompts or {}, llm))
     finally:
         index.close()
         embedder.close()

@@ -16,6 +16,6 @@ def test_the_reference_is_the_one_the_models_make() -> None:
 def test_the_reference_has_every_stage_and_component() -> None:
     page = reference()
     for stage in STAGES.values():
-        assert f"### `{stage.place}`" in page
+        assert f"## `{stage.place}`" in page
         for name in names(stage.name, plugins=False):
             assert f"#### `use: {name}`" in page

@@ -54,7 +54,7 @@ def test_every_problem_of_a_file_is_reported_at_once_with_its_line_and_a_caret()
         ("version: 2", "<text>:1:10: version: expected 1, got 2"),
         ("ak: {}", "<text>:1:1: ak: unknown key; did you mean `ask`?"),
         ("extend: hybrid", "<text>:1:1: extend: unknown key; did you mean `extends`?"),
-        ("zzz: 1", "<text>:1:1: zzz: unknown key (known: version, ingest, ask, extends, presets)"),
+        ("zzz: 1", "<text>:1:1: zzz: unknown key (known: version, llm, ingest, ask, extends, presets)"),
         ("ask: 3", "<text>:1:6: ask: expected a mapping, got 3"),
         ("ask:", "<text>:1:5: ask: expected a mapping, got nothing"),
         ("ask: {fuse: rrf}", "<text>:1:13: ask.fuse: expected a mapping with `use`"),

@@ -1,0 +1,1 @@
+"""The expand stage: widens ranked chunks to more of their documents."""

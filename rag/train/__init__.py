@@ -1,0 +1,1 @@
+"""Training of adapters and small heads from qrels."""
