@@ -262,10 +262,14 @@ class Background:
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
-    """Chunks best first, equal scores in the order of chunk ids, no chunk twice."""
+    """Chunks best first, equal scores in the order of chunk ids, no chunk twice.
+
+    `notes` is what its maker has to say about it in the trace: how many were scored, why nothing was.
+    """
 
     hits: tuple[ScoredChunk, ...] = ()
     background: Background | None = None
+    notes: Meta = field(default_factory=dict, compare=False)
 
     def __iter__(self) -> Iterator[ScoredChunk]:
         return iter(self.hits)

@@ -285,7 +285,8 @@ class Pipeline:
                 after = reranker.run.rerank(questions, before)
             for work, old, new in zip(works, before, after, strict=True):
                 work.ranking = new
-                self._record(work, "rerank", reranker.use, clock.seconds / len(works), len(old), len(new), (new,))
+                seconds = clock.seconds / len(works)
+                self._record(work, "rerank", reranker.use, seconds, len(old), len(new), (new,), notes=new.notes)
                 yield Reranked(work.at, new)
 
     def _compress(self, works: list[Work]) -> Iterator[Event]:
