@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass
 from functools import cached_property
 from threading import RLock
@@ -194,6 +195,12 @@ class Built:
             self._stage(made.generator, spec.generate),
             self._stage(made.citer, spec.cite),
         )
+
+    def variant(self, stages: AskStages) -> Built:
+        """The same resources under other stages of ``ask``."""
+        other = copy(self)
+        other.__dict__["ask"] = stages  # where `cached_property` looks first
+        return other
 
     def _stage(self, given: T | None, spec: Buildable[T]) -> Stage[T]:
         if given is not None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from copy import copy
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING
 
 from rag.events import Answered, Compressed, Event, Reranked, Retrieved, Wrote
-from rag.pipeline.build import Built, Components
+from rag.pipeline.build import AskStages, Built, Components
 from rag.tracing import NoTracer, Tracer
 from rag.types import Answer, Condition, Evidence, Location, Prompt, Query, Ranking, Scalar, Span, StageRecord, Trace
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from rag.pipeline.aio import AsyncPipeline
     from rag.pipeline.report import IngestPlan, IngestProgress, IngestReport
     from rag.pipeline.spec import PipelineSpec
+    from rag.resources import Resources
 
 Turn = tuple[str, str]
 
@@ -121,6 +123,22 @@ class Pipeline:
         """The chat model that stages ask (`llm`, or that of ``ask.generate``); ``None`` where there is none."""
         has_one = self._built.components.llm or self.spec.llm or self.spec.ask.generate.writes
         return self._built.resources.llm if has_one else None
+
+    @property
+    def resources(self) -> Resources:
+        """What the stages share: index, embedder, language model."""
+        return self._built.resources
+
+    @property
+    def stages(self) -> AskStages:
+        """The stages of ``ask``, built; for `variant`."""
+        return self._built.ask
+
+    def variant(self, stages: AskStages) -> Pipeline:
+        """This pipeline with other stages of ``ask``, on the same index and models; works until this one is closed."""
+        other = copy(self)
+        other._built = self._built.variant(stages)
+        return other
 
     def prompt(self, name: str) -> str:
         """The text of a prompt template by name."""
