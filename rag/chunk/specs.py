@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from rag.resources import Resources
 
 Unit: TypeAlias = Literal["tokens", "characters", "words"]
+Breakpoints: TypeAlias = Literal["percentile", "deviation", "interquartile", "gradient"]
 
 
 class ChunkerSpec(Spec):
@@ -116,6 +117,48 @@ class HeadingsSpec(SizedSpec):
         return HeadingsChunker(resources.embedder.tokenizer, unit=self.unit, size=self.size, merge=self.merge)
 
 
+class LeastSpec(SizedSpec):
+    """A size, and how small a chunk may be before it is put to a neighbour."""
+
+    least: int = Field(50, ge=0)
+    """Chunks smaller than this are put to the neighbour they are nearer to, if both fit; in the unit of the size."""
+
+
+class SemanticSpec(LeastSpec):
+    """Cut where a sentence means something else than the one before, by the pipeline's embedder.
+
+    Embeds every sentence, so ingest takes several times as long. What is then too long is cut like `recursive`.
+    """
+
+    use: Literal["semantic"] = "semantic"
+    breakpoints: Breakpoints = "percentile"
+    """How far is far, in this document: above a percentile of its distances, so many standard deviations or
+    interquartile ranges above their mean, or where their gradient is above its percentile."""
+    threshold: float | None = Field(None, ge=0)
+    """What `breakpoints` compares with; empty for its own default: 95, 3, 1.5 and 95."""
+    buffer: int = Field(1, ge=0, le=20)
+    """Sentences on either side that are embedded with each one."""
+
+    @model_validator(mode="after")
+    def _percentile_is_one(self) -> SemanticSpec:
+        if self.breakpoints in ("percentile", "gradient") and self.threshold is not None and self.threshold > 100:
+            raise ValueError(f"threshold is a percentile for {self.breakpoints!r}, at most 100, got {self.threshold}")
+        return self
+
+    def build(self, resources: Resources) -> Chunker:
+        from rag.chunk.semantic import SemanticChunker
+
+        return SemanticChunker(
+            resources.embedder,
+            unit=self.unit,
+            size=self.size,
+            least=self.least,
+            buffer=self.buffer,
+            breakpoints=self.breakpoints,
+            threshold=self.threshold,
+        )
+
+
 class WholeSpec(ChunkerSpec):
     """One chunk a document where it fits the encoder's window; otherwise cut like `recursive`."""
 
@@ -127,4 +170,4 @@ class WholeSpec(ChunkerSpec):
         return WholeChunker(resources.embedder.tokenizer)
 
 
-BUILT_IN: tuple[type[ChunkerSpec], ...] = (RecursiveSpec, HeadingsSpec, FixedSpec, WholeSpec)
+BUILT_IN: tuple[type[ChunkerSpec], ...] = (RecursiveSpec, HeadingsSpec, FixedSpec, SemanticSpec, WholeSpec)

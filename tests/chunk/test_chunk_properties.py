@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, get_args
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -10,8 +10,11 @@ from rag.chunk.base import Chunker
 from rag.chunk.fixed import FixedChunker
 from rag.chunk.headings import HeadingsChunker
 from rag.chunk.recursive import RecursiveChunker
+from rag.chunk.semantic import SemanticChunker
+from rag.chunk.specs import Breakpoints
 from rag.chunk.whole import WholeChunker
 from rag.embed.base import Tokenizer
+from rag.embed.hash import HashEmbedder
 from rag.types import Document, Layout, Part
 
 ALPHABET = (
@@ -26,6 +29,18 @@ WORDY = st.lists(st.sampled_from(["the", "tokenization", "x" * 150, "\n\n", "\r\
     " ".join
 )
 TEXTS = UNICODE | DENSE | WORDY
+
+
+class Hashed(HashEmbedder):
+    """The hash embedder with another encoder's tokenizer."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        super().__init__(dimension=16)
+        self._tokenizer = tokenizer
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        return self._tokenizer
 
 
 @st.composite
@@ -54,6 +69,7 @@ def test_chunks_are_exact_ordered_within_the_size_and_cover_the_text(
     tokenizer = tokenizer_by_name[name]
     overlap = min(overlap, size - 1)
     unit = data.draw(st.sampled_from(["tokens", "characters", "words"]))
+    rule = data.draw(st.sampled_from(get_args(Breakpoints)))
     chunker: Chunker = data.draw(
         st.sampled_from(
             [
@@ -61,6 +77,7 @@ def test_chunks_are_exact_ordered_within_the_size_and_cover_the_text(
                 RecursiveChunker(tokenizer, unit=unit, size=size, overlap=overlap),
                 HeadingsChunker(tokenizer, unit=unit, size=size),
                 HeadingsChunker(tokenizer, unit=unit, size=size, merge=False),
+                SemanticChunker(Hashed(tokenizer), unit=unit, size=size, least=overlap, breakpoints=rule, threshold=1),
                 WholeChunker(tokenizer),
             ]
         )
