@@ -203,14 +203,29 @@ class Query:
     `filter` is a condition on metadata (`rag.index.filters`). `principals` are the identities of who asks: ``None``
     applies no access control (a local, trusted caller); any set, even an empty one, returns only documents whose access
     list names one of them.
+
+    What a transform adds for one kind of retrieval alone: `keywords` are searched beside the words of `text`;
+    `passages` are imagined answers, whose vectors are averaged with that of `text`. They are never shown as evidence.
+    `weight` is how much the query counts beside the others of its question when rankings are fused. `history` holds the
+    earlier (question, answer) turns.
     """
 
     text: str
     filter: Condition | None = None
     principals: frozenset[str] | None = None
+    keywords: str = ""
+    passages: tuple[str, ...] = ()
+    weight: float = 1.0
+    history: tuple[tuple[str, str], ...] = ()
 
-    def rephrased(self, text: str) -> Query:
-        return replace(self, text=text)
+    def rephrased(self, text: str, *, weight: float = 1.0) -> Query:
+        """Another text for the same asker, without what was made for this one; `weight` counts on top of its own."""
+        return replace(self, text=text, keywords="", passages=(), weight=self.weight * weight)
+
+    @property
+    def words(self) -> str:
+        """What sparse retrieval looks for."""
+        return f"{self.text} {self.keywords}" if self.keywords else self.text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -264,11 +279,13 @@ class Background:
 class Ranking:
     """Chunks best first, equal scores in the order of chunk ids, no chunk twice.
 
-    `notes` is what its maker has to say about it in the trace: how many were scored, why nothing was.
+    `weight` is that of the query that was retrieved for; fusers multiply what the ranking adds by it. `notes` is what
+    its maker has to say about it in the trace: how many were scored, why nothing was.
     """
 
     hits: tuple[ScoredChunk, ...] = ()
     background: Background | None = None
+    weight: float = 1.0
     notes: Meta = field(default_factory=dict, compare=False)
 
     def __iter__(self) -> Iterator[ScoredChunk]:

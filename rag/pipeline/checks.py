@@ -53,6 +53,8 @@ def _fusing(ask: AskSpec) -> Iterator[tuple[Path, str]]:
     retrievers = len(ask.retrieve)
     if isinstance(ask.fuse, SingleSpec) and retrievers > 1:
         yield ("ask", "fuse", "use"), f"'single' takes one retriever, ask.retrieve has {retrievers}"
+    if isinstance(ask.fuse, SingleSpec) and (several := [spec.use for spec in ask.transform if spec.several]):
+        yield ("ask", "fuse", "use"), f"'single' takes one query, {', '.join(map(repr, several))} makes several"
     if isinstance(ask.fuse, ZScoreSpec | RrfSpec | WeightedSpec | DbsfSpec) and ask.fuse.weights is not None:
         weights = len(ask.fuse.weights)
         if weights != retrievers:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING
 
 from rag.events import Answered, Compressed, Event, Reranked, Retrieved, Wrote
 from rag.pipeline.build import AskStages, Built, Components
+from rag.query.base import together
 from rag.tracing import NoTracer, Tracer
 from rag.types import Answer, Condition, Evidence, Location, Prompt, Query, Ranking, Scalar, Span, StageRecord, Trace
 
@@ -34,7 +35,6 @@ class Work:
 
     at: int
     query: Query
-    history: tuple[Turn, ...] = ()
     queries: list[Query] = field(default_factory=list)
     found: list[tuple[Ranking, ...]] = field(default_factory=list)
     ranking: Ranking = field(default_factory=Ranking)
@@ -244,7 +244,7 @@ class Pipeline:
         """The events of a batch of questions, as they happen; the last for each question is `Answered`."""
         self._open()
         works = [
-            Work(at, Query(text=text, filter=filter, principals=principals), tuple(history))
+            Work(at, Query(text=text, filter=filter, principals=principals, history=tuple(history)))
             for at, text in enumerate(questions)
         ]
         with self.tracer.span("rag.ask", questions=len(works)):
@@ -277,16 +277,19 @@ class Pipeline:
             with self._clock("rag.transform", stage.use) as clock:
                 given = iter(stage.run.transform(flat))
             for work, count in zip(works, taken, strict=True):
-                work.queries = [query for _ in range(count) for query in next(given)]
-                self._record(work, "transform", stage.use, clock.seconds / len(works), count, len(work.queries))
+                rewritten = [next(given) for _ in range(count)]
+                work.queries = [query for each in rewritten for query in each.queries]
+                seconds, notes = clock.seconds / len(works), together(each.notes for each in rewritten)
+                self._record(work, "transform", stage.use, seconds, count, len(work.queries), notes=notes)
         flat = [query for work in works for query in work.queries]
         for retriever in stages.retrievers:
             with self._clock("rag.retrieve", retriever.use) as clock:
                 rankings = iter(retriever.run.retrieve(flat))
             for work in works:
-                mine = tuple(next(rankings) for _ in work.queries)
+                mine = tuple(replace(next(rankings), weight=query.weight) for query in work.queries)
                 work.found.append(mine)
-                self._record(work, "retrieve", retriever.use, clock.seconds / len(works), 0, sum(map(len, mine)), mine)
+                seconds, notes = clock.seconds / len(works), together(ranking.notes for ranking in mine)
+                self._record(work, "retrieve", retriever.use, seconds, 0, sum(map(len, mine)), mine, notes)
         fuser = stages.fuser
         for work in works:
             # Query by query, in the order of the retrievers: weights by position repeat with each query.
@@ -296,7 +299,7 @@ class Pipeline:
             taken_chunks, given_chunks = sum(map(len, found)), len(work.ranking)
             self._record(work, "fuse", fuser.use, clock.seconds, taken_chunks, given_chunks, (work.ranking,))
             yield Retrieved(work.at, tuple(work.queries), work.ranking)
-        questions = [work.query for work in works]
+        questions = [work.queries[0] for work in works]
         for reranker in stages.rerankers:
             before = [work.ranking for work in works]
             with self._clock("rag.rerank", reranker.use) as clock:
@@ -310,7 +313,7 @@ class Pipeline:
     def _compress(self, works: list[Work]) -> Iterator[Event]:
         stage = self._built.ask.compressor
         with self._clock("rag.compress", stage.use) as clock:
-            kept = stage.run.compress([work.query for work in works], [work.ranking for work in works])
+            kept = stage.run.compress([work.queries[0] for work in works], [work.ranking for work in works])
         for work, evidence in zip(works, kept, strict=True):
             work.evidence = evidence
             notes: dict[str, Scalar] = {
@@ -323,7 +326,9 @@ class Pipeline:
 
     def _write(self, works: list[Work]) -> Iterator[Event]:
         generator, citer = self._built.ask.generator, self._built.ask.citer
-        prompts = [Prompt(question=work.query.text, evidence=work.evidence, history=work.history) for work in works]
+        prompts = [
+            Prompt(question=work.query.text, evidence=work.evidence, history=work.query.history) for work in works
+        ]
         started = perf_counter()
         with self.tracer.span("rag.generate", prompts=len(prompts), use=generator.use):
             decoding = generator.run.start(prompts)

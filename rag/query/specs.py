@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from pydantic import Field
 
 from rag.config.spec import Spec
 
 if TYPE_CHECKING:
+    from collections.abc import Set
+
+    from rag.models.llm import Sampling
+    from rag.query.asking import Asker
     from rag.query.base import QueryTransform
     from rag.resources import Resources
 
@@ -17,9 +23,89 @@ class QueryTransformSpec(Spec):
     use: str
     """The component's name."""
 
+    @property
+    def several(self) -> bool:
+        """Whether it may make more than one query of one, so that their rankings have to be fused."""
+        return True
+
     def build(self, resources: Resources) -> QueryTransform:
         """Make the component; every subclass does."""
         raise NotImplementedError(type(self).__name__)
 
 
-BUILT_IN: tuple[type[QueryTransformSpec], ...] = ()
+class AskingSpec(QueryTransformSpec):
+    """Options of a transform that asks the language model."""
+
+    needs: ClassVar[tuple[str, ...]] = ("llm",)
+    prompt: str
+    """The prompt template, by name."""
+    concurrency: int = Field(4, ge=1, le=64)
+    """How many requests are with the model at the same time."""
+
+    def asker(self, resources: Resources, *, fields: Set[str], sampling: Sampling) -> Asker:
+        """The model and the prompt, which may use ``{question}`` and `fields`."""
+        from rag.models.template import Template
+        from rag.query.asking import Asker
+
+        template = Template.parse(resources.prompt(self.prompt), name=self.prompt, fields={"question", *fields})
+        return Asker(resources.llm, template, sampling, self.concurrency)
+
+
+class MultiQuerySpec(AskingSpec):
+    """The question beside paraphrases of it, all searched, their rankings fused."""
+
+    use: Literal["multi-query"] = "multi-query"
+    count: int = Field(3, ge=1, le=10)
+    """How many paraphrases to ask for, in one request."""
+    question_weight: float = Field(2.0, ge=0, allow_inf_nan=False)
+    """How much the question itself counts in fusion, where a paraphrase counts 1."""
+    prompt: str = "multi-query"
+    """The prompt template, by name: ``{question}`` and ``{count}``."""
+    temperature: float = Field(0.7, ge=0, le=2)
+    """How freely the model words them."""
+    seed: int | None = 0
+    """Makes the draw repeat, where the server can; ``null`` draws anew each time."""
+
+    def build(self, resources: Resources) -> QueryTransform:
+        from rag.models.llm import Sampling
+        from rag.query.asking import list_schema
+        from rag.query.multi import MultiQuery
+
+        schema = list_schema("queries", most=self.count)
+        sampling = Sampling(temperature=self.temperature, seed=self.seed, schema=schema)
+        asker = self.asker(resources, fields={"count"}, sampling=sampling)
+        return MultiQuery(asker, count=self.count, question_weight=self.question_weight)
+
+
+class HydeSpec(AskingSpec):
+    """Dense retrieval by imagined answers (HyDE): their vectors are averaged with the question's."""
+
+    needs: ClassVar[tuple[str, ...]] = ("llm", "ingest.index.dense")
+    use: Literal["hyde"] = "hyde"
+    count: int = Field(8, ge=1, le=32)
+    """How many passages to imagine, each in a request of its own."""
+    beside: bool = False
+    """Search the question as it is too, and fuse the rankings, rather than let the mean take its place."""
+    prompt: str = "hyde"
+    """The prompt template, by name: ``{question}``."""
+    temperature: float = Field(0.7, ge=0, le=2)
+    """How much the passages differ."""
+    max_tokens: int = Field(512, ge=16)
+    """How long a passage may get; what is over the encoder's window is cut."""
+    seed: int | None = 0
+    """The first passage's seed, the next counts on; ``null`` draws anew each time."""
+
+    @property
+    def several(self) -> bool:
+        return self.beside
+
+    def build(self, resources: Resources) -> QueryTransform:
+        from rag.models.llm import Sampling
+        from rag.query.hyde import Hyde
+
+        sampling = Sampling(temperature=self.temperature, max_tokens=self.max_tokens)
+        asker = self.asker(resources, fields=set(), sampling=sampling)
+        return Hyde(asker, count=self.count, seed=self.seed, beside=self.beside)
+
+
+BUILT_IN: tuple[type[QueryTransformSpec], ...] = (MultiQuerySpec, HydeSpec)

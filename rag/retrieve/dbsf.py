@@ -19,7 +19,7 @@ class DbsfFuser:
         self.weights = weights
 
     def fuse(self, rankings: Sequence[Ranking]) -> Ranking:
-        weights = weights_for(self.weights, len(rankings))
+        weights = weights_for(self.weights, rankings)
         lists = clean(rankings)
         return combine(lists, [_scaled(hits) for hits in lists], weights, keep=self.keep, origin="dbsf")
 

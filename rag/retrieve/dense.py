@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from rag.errors import ConfigError
 from rag.retrieve.hits import MARGIN, nothing, retrieve
+from rag.retrieve.question_vectors import question_vectors
 from rag.types import Query, Ranking
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ class DenseRetriever:
                 "ask.retrieve: `dense` needs vectors, the index has none",
                 hint="set ingest.index.dense and run `rag ingest` again, or retrieve with `sparse` alone",
             )
-        vectors = self.resources.embedder.embed_queries([query.text for query in queries])
+        vectors = question_vectors(queries, self.resources.embedder)
 
         def search(positions: Sequence[int], allowed: Mask | None) -> list[Hits]:
             return index.search(vectors[list(positions)], k=self.k + MARGIN, allowed=allowed)

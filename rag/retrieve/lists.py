@@ -33,19 +33,21 @@ def clean(rankings: Sequence[Ranking]) -> list[list[ScoredChunk]]:
     return lists
 
 
-def weights_for(weights: Sequence[float] | None, count: int) -> list[float]:
-    """One weight for each of `count` rankings; given weights repeat with each query of a question.
+def weights_for(weights: Sequence[float] | None, rankings: Sequence[Ranking]) -> list[float]:
+    """One weight for each ranking: its query's, times the retriever's, which repeat with each query of a question.
 
     Raises:
-        ConfigError: `count` is not a multiple of the number of weights.
+        ConfigError: the number of rankings is not a multiple of the number of weights.
     """
+    count = len(rankings)
+    of_queries = [ranking.weight for ranking in rankings]
     if weights is None:
-        return [1.0] * count
+        return of_queries
     if not weights or count % len(weights):
         raise ConfigError(
             f"ask.fuse.weights: expected one weight for each retriever, got {len(weights)} for {count} rankings"
         )
-    return list(weights) * (count // len(weights))
+    return [weight * weights[at % len(weights)] for at, weight in enumerate(of_queries)]
 
 
 def combine(

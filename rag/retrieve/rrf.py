@@ -21,7 +21,7 @@ class RrfFuser:
         self.weights = weights
 
     def fuse(self, rankings: Sequence[Ranking]) -> Ranking:
-        weights = weights_for(self.weights, len(rankings))
+        weights = weights_for(self.weights, rankings)
         lists = clean(rankings)
         parts = [{hit.chunk.id: 1 / (self.constant + rank) for rank, hit in enumerate(hits, 1)} for hits in lists]
         return combine(lists, parts, weights, keep=self.keep, origin="rrf")

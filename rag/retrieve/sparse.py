@@ -37,6 +37,6 @@ class SparseRetriever:
             )
 
         def search(positions: Sequence[int], allowed: Mask | None) -> list[Hits]:
-            return index.search([queries[at].text for at in positions], k=self.k + MARGIN, allowed=allowed)
+            return index.search([queries[at].words for at in positions], k=self.k + MARGIN, allowed=allowed)
 
         return retrieve(queries, reader, search, k=self.k, origin="sparse")

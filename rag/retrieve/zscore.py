@@ -29,7 +29,7 @@ class CollectionZScoreFuser:
         self.weights = weights
 
     def fuse(self, rankings: Sequence[Ranking]) -> Ranking:
-        weights = weights_for(self.weights, len(rankings))
+        weights = weights_for(self.weights, rankings)
         backgrounds = [_background(at, ranking) for at, ranking in enumerate(rankings)]
         lists = clean(rankings)
         chunks = list({hit.chunk.id: hit.chunk for hits in lists for hit in hits}.values())
@@ -48,7 +48,7 @@ class ListZScoreFuser:
         self.weights = weights
 
     def fuse(self, rankings: Sequence[Ranking]) -> Ranking:
-        weights = weights_for(self.weights, len(rankings))
+        weights = weights_for(self.weights, rankings)
         lists = clean(rankings)
         keys = {hit.chunk.id for hits in lists for hit in hits}
         parts: list[dict[str, float]] = []

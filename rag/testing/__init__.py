@@ -14,6 +14,7 @@ from rag.testing.contracts import (
     check_order,
     check_reranker,
     check_retriever,
+    check_transform,
 )
 from rag.testing.models import ScriptedModel
 from rag.testing.sample import QUESTIONS, TEXTS, Sample, SampleResources, sample
@@ -32,5 +33,6 @@ __all__ = [
     "check_order",
     "check_reranker",
     "check_retriever",
+    "check_transform",
     "sample",
 ]

@@ -14,10 +14,23 @@ from rag.chunk.base import Chunker
 from rag.cite.base import Citer
 from rag.compress.base import Compressor
 from rag.generate.base import Generator, Outcome
+from rag.query.base import QueryTransform
 from rag.rerank.base import Reranker
 from rag.retrieve.base import Fuser, Retriever
 from rag.testing.sample import QUESTIONS, TEXTS, paragraphs
-from rag.types import Background, Chunk, Document, Evidence, Layout, Part, Prompt, Query, Ranking, ScoredChunk
+from rag.types import (
+    Background,
+    Chunk,
+    Condition,
+    Document,
+    Evidence,
+    Layout,
+    Part,
+    Prompt,
+    Query,
+    Ranking,
+    ScoredChunk,
+)
 
 CHUNKS: tuple[Chunk, ...] = tuple(
     chunk for key, text in TEXTS.items() for chunk in paragraphs(Document(id=key, text=text, source=key))
@@ -74,6 +87,26 @@ def check_fuser(fuser: Fuser, *, rankings: int = 2, keep: int | None = None) -> 
     check_order(fuser.fuse(ties))
     broken = [_ranked(CHUNKS, origin="broken", score=lambda at: math.nan if at == 1 else float(-at))] * rankings
     check_order(fuser.fuse(broken))
+
+
+def check_transform(transform: QueryTransform, *, questions: Sequence[str] = QUESTIONS) -> None:
+    """Order and size of the batch, at least one query each, filter and access kept on every one, usable weights.
+
+    Args:
+        questions: each is asked once in a batch; a model behind the transform must have replies for all.
+    """
+    condition = Condition(op="exists", field="kept")
+    queries = [Query(text=text, filter=condition, principals=frozenset({"kept"})) for text in questions]
+    made = transform.transform(queries)
+    _same_length(queries, made)
+    _expect(transform.transform([]) == [], "no queries must give nothing")
+    for rewritten in made:
+        _expect(len(rewritten.queries) > 0, "a question without any query")
+        for each in rewritten.queries:
+            kept = each.filter == condition and each.principals == frozenset({"kept"})
+            _expect(kept, f"the filter or the principals are lost: {each}")
+            _expect(bool(each.text.strip()), "a query without text")
+            _expect(math.isfinite(each.weight) and each.weight >= 0, f"weight {each.weight}")
 
 
 def check_reranker(
