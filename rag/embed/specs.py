@@ -48,6 +48,8 @@ class OnnxSpec(EmbedderSpec):
     """Text put before every document; empty for what the model's own configuration says."""
     allow_download: bool = False
     """Fetch missing weights from the Hugging Face hub, once."""
+    dimension: int | None = Field(None, ge=1)
+    """Keep the first dimensions alone, for models trained so (Matryoshka); empty for all. It makes another index."""
 
     def window(self) -> int | None:
         return 254 if self.model == "minilm" and not self.document_prompt else None
@@ -55,7 +57,7 @@ class OnnxSpec(EmbedderSpec):
     def build(self) -> Embedder:
         from rag.embed.onnx import OnnxEmbedder
 
-        return OnnxEmbedder(
+        embedder = OnnxEmbedder(
             self.model,
             precision=self.precision,
             threads=self.threads,
@@ -64,6 +66,7 @@ class OnnxSpec(EmbedderSpec):
             document_prompt=self.document_prompt,
             allow_download=self.allow_download,
         )
+        return _finished(embedder, dimension=self.dimension)
 
 
 class SentenceTransformersSpec(EmbedderSpec):
@@ -84,11 +87,13 @@ class SentenceTransformersSpec(EmbedderSpec):
     """Text put before every document; empty for what the model's own configuration says."""
     allow_download: bool = False
     """Fetch missing weights from the Hugging Face hub."""
+    dimension: int | None = Field(None, ge=1)
+    """Keep the first dimensions alone, for models trained so (Matryoshka); empty for all. It makes another index."""
 
     def build(self) -> Embedder:
         from rag.embed.sentence_transformers import SentenceTransformersEmbedder
 
-        return SentenceTransformersEmbedder(
+        embedder = SentenceTransformersEmbedder(
             self.model,
             revision=self.revision,
             device=self.device,
@@ -97,6 +102,16 @@ class SentenceTransformersSpec(EmbedderSpec):
             document_prompt=self.document_prompt,
             allow_download=self.allow_download,
         )
+        return _finished(embedder, dimension=self.dimension)
+
+
+def _finished(encoder: Embedder, *, dimension: int | None) -> Embedder:
+    """The encoder with what its options put around it."""
+    if dimension is None:
+        return encoder
+    from rag.embed.truncated import TruncatedEmbedder
+
+    return TruncatedEmbedder(encoder, dimension=dimension)
 
 
 class HashSpec(EmbedderSpec):

@@ -14,18 +14,16 @@ from threading import Lock
 
 import faiss  # noqa: TID253, this file is imported when its spec is built
 import numpy as np
-from numpy.typing import NDArray
 
 from rag.embed.base import Vectors
 from rag.errors import ConfigError
 from rag.index.approximate import ApproximateIndex
 from rag.index.base import Hits, Mask, Rows
-from rag.index.derived import DerivedFile
+from rag.index.derived import DEAD, DerivedFile, rows_of
 from rag.index.segments import SegmentedVectors
 
 logger = logging.getLogger(__name__)
 
-DEAD = 0.2  # share of deleted chunks from which a file is built anew
 BLOCK = 16_384  # vectors handed to FAISS at a time
 SEED = 20_240_607
 BITS = 8  # of a product quantiser's code: 256 centroids each
@@ -76,14 +74,7 @@ class FaissIndex(ABC):
                 index.add(self.vectors.take(new[start : start + BLOCK]))
             held = np.concatenate([held, self.vectors.chunks[new]])
             file.write(held, lambda path: faiss.write_index(index, str(path)))
-        return index, self._rows_of(held)
-
-    def _rows_of(self, held: NDArray[np.int64]) -> Rows:
-        order = np.argsort(self.vectors.chunks)
-        ordered = self.vectors.chunks[order]
-        at = np.minimum(np.searchsorted(ordered, held), len(ordered) - 1)
-        rows = order[at]
-        return np.where((ordered[at] == held) & self.vectors.live[rows], rows, -1)
+        return index, rows_of(self.vectors, held)
 
     @abstractmethod
     def _new(self) -> faiss.Index:

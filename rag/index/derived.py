@@ -13,9 +13,12 @@ from tempfile import mkstemp
 import numpy as np
 from numpy.typing import NDArray
 
-from rag.index.segments import checksum, sync_folder
+from rag.index.base import Rows
+from rag.index.segments import SegmentedVectors, checksum, sync_folder
 
 logger = logging.getLogger(__name__)
+
+DEAD = 0.2  # share of deleted chunks from which a file is built anew
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,3 +69,12 @@ class DerivedFile:
     @property
     def _note(self) -> Path:
         return self.path.with_suffix(".json")
+
+
+def rows_of(vectors: SegmentedVectors, chunks: NDArray[np.int64]) -> Rows:
+    """The row of each chunk id, -1 where the chunk was deleted."""
+    order = np.argsort(vectors.chunks)
+    ordered = vectors.chunks[order]
+    at = np.minimum(np.searchsorted(ordered, chunks), len(ordered) - 1)
+    rows = order[at]
+    return np.where((ordered[at] == chunks) & vectors.live[rows], rows, -1)

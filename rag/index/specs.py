@@ -99,6 +99,78 @@ class IvfPqSpec(DenseIndexSpec):
         )
 
 
+class PcaSpec(DenseIndexSpec):
+    """Fewer dimensions, along the vectors' principal axes; candidates are scored exactly. arXiv 2504.08386.
+
+    Used from 20,000 chunks on; below, and under narrow filters, search is exact.
+    """
+
+    use: Literal["pca"] = "pca"
+    dimension: int | None = Field(None, ge=1)
+    """Axes to keep; unset: as many as explain `variance`."""
+    variance: float = Field(0.8, gt=0, lt=1)
+    """The share of the vectors' variance that the axes explain, where `dimension` is unset."""
+    rescore: int = Field(4, ge=1, le=1000)
+    """Candidates scored exactly, for each one asked for."""
+
+    def build(self, vectors: SegmentedVectors) -> DenseIndex:
+        from rag.index.pca import PcaIndex
+
+        return PcaIndex(vectors, dimension=self.dimension, variance=self.variance, oversample=self.rescore)
+
+
+class MatryoshkaSpec(DenseIndexSpec):
+    """The first dimensions alone, for models trained so (others: `pca`); candidates are scored exactly.
+
+    Used from 20,000 chunks on; below, and under narrow filters, search is exact. Kusupati et al., arXiv 2205.13147.
+    """
+
+    use: Literal["matryoshka"] = "matryoshka"
+    dimension: int = Field(128, ge=1)
+    """How many of the first dimensions are compared."""
+    rescore: int = Field(4, ge=1, le=1000)
+    """Candidates scored exactly, for each one asked for."""
+
+    def build(self, vectors: SegmentedVectors) -> DenseIndex:
+        from rag.index.matryoshka import MatryoshkaIndex
+
+        return MatryoshkaIndex(vectors, dimension=self.dimension, oversample=self.rescore)
+
+
+class Int8Spec(DenseIndexSpec):
+    """One byte a dimension, a quarter of the memory (FAISS); candidates are scored exactly.
+
+    Used from 20,000 chunks on; below, and under narrow filters, search is exact.
+    """
+
+    use: Literal["int8"] = "int8"
+    rescore: int = Field(2, ge=1, le=1000)
+    """Candidates scored exactly, for each one asked for."""
+
+    def build(self, vectors: SegmentedVectors) -> DenseIndex:
+        from rag.index.int8 import Int8Index
+
+        return Int8Index(vectors, oversample=self.rescore)
+
+
+class BinarySpec(DenseIndexSpec):
+    """One bit a dimension, a thirty-second of the memory, all of them compared; candidates are scored exactly.
+
+    Used from 20,000 chunks on; below, and under narrow filters, search is exact.
+    """
+
+    use: Literal["binary"] = "binary"
+    centred: bool = True
+    """Whether a bit says that a value is above its dimension's mean, rather than above 0."""
+    rescore: int = Field(8, ge=1, le=1000)
+    """Candidates scored exactly, for each one asked for."""
+
+    def build(self, vectors: SegmentedVectors) -> DenseIndex:
+        from rag.index.binary import BinaryIndex
+
+        return BinaryIndex(vectors, centred=self.centred, oversample=self.rescore)
+
+
 class ChromaSpec(DenseIndexSpec):
     """Search in a Chroma collection, beside the index or on a server; the vectors stay in the index as well.
 
@@ -157,7 +229,16 @@ class Bm25Spec(SparseIndexSpec):
         return Bm25Index(postings, self.analyzer(), variant=self.variant, k1=self.k1, b=self.b, delta=self.delta)
 
 
-BUILT_IN_DENSE: tuple[type[DenseIndexSpec], ...] = (ExactSpec, HnswSpec, IvfPqSpec, ChromaSpec)
+BUILT_IN_DENSE: tuple[type[DenseIndexSpec], ...] = (
+    ExactSpec,
+    HnswSpec,
+    IvfPqSpec,
+    PcaSpec,
+    MatryoshkaSpec,
+    Int8Spec,
+    BinarySpec,
+    ChromaSpec,
+)
 BUILT_IN_SPARSE: tuple[type[SparseIndexSpec], ...] = (Bm25Spec,)
 
 

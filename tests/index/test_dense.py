@@ -21,13 +21,27 @@ from rag.errors import BackendError, IndexMismatchError
 from rag.index.exact import ExactIndex
 from rag.index.ranking import best
 from rag.index.segments import SegmentedVectors
-from rag.index.specs import ChromaSpec, DenseIndexSpec, ExactSpec, HnswSpec, IvfPqSpec
+from rag.index.specs import (
+    BinarySpec,
+    ChromaSpec,
+    DenseIndexSpec,
+    ExactSpec,
+    HnswSpec,
+    Int8Spec,
+    IvfPqSpec,
+    MatryoshkaSpec,
+    PcaSpec,
+)
 from rag.types import Condition, Document
 
 SPECS: list[DenseIndexSpec] = [
     ExactSpec(),
     HnswSpec(),
     IvfPqSpec(lists=4, probes=3, subquantizers=8, rescore=60),
+    PcaSpec(variance=0.95, rescore=20),
+    MatryoshkaSpec(dimension=8, rescore=100),
+    Int8Spec(),
+    BinarySpec(rescore=30),
     ChromaSpec(),
 ]
 
