@@ -60,7 +60,7 @@ def test_the_queries_of_a_question_are_fused_and_their_notes_stand_in_the_trace(
     found = pipeline.search("Do dogs bark at the postman?")
     assert [query.weight for query in found.queries] == [2.0, 1.0]
     assert found.ranking[0].chunk.document_id == "animals.md"
-    [record] = [record for record in found.trace.records if record.stage == "transform"]
+    [record] = [record for record in found.trace.stages if record.stage == "transform"]
     assert (record.taken, record.given, record.notes["malformed"]) == (1, 2, 1)
 
 
