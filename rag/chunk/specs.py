@@ -117,6 +117,27 @@ class HeadingsSpec(SizedSpec):
         return HeadingsChunker(resources.embedder.tokenizer, unit=self.unit, size=self.size, merge=self.merge)
 
 
+class SentencesSpec(ChunkerSpec):
+    """One sentence a chunk, or a few: found exactly, and widened again by ``ask.expand: [{use: window}]``."""
+
+    use: Literal["sentences"] = "sentences"
+    sentences: int = Field(1, ge=1)
+    """Sentences in a chunk."""
+    overlap: int = Field(0, ge=0)
+    """How many of them the next one repeats."""
+
+    @model_validator(mode="after")
+    def _overlap_fits(self) -> SentencesSpec:
+        if self.overlap >= self.sentences:
+            raise ValueError(f"overlap must be less than sentences, {self.sentences}, got {self.overlap}")
+        return self
+
+    def build(self, resources: Resources) -> Chunker:
+        from rag.chunk.sentence import SentenceChunker
+
+        return SentenceChunker(resources.embedder.tokenizer, sentences=self.sentences, overlap=self.overlap)
+
+
 class LeastSpec(SizedSpec):
     """A size, and how small a chunk may be before it is put to a neighbour."""
 
@@ -159,6 +180,35 @@ class SemanticSpec(LeastSpec):
         )
 
 
+class TopicSpec(LeastSpec):
+    """Cut where the topic changes, told by the words alone (TextTiling); no model.
+
+    What is then too long is cut like `recursive`.
+    """
+
+    use: Literal["topic"] = "topic"
+    block: int = Field(60, ge=1)
+    """Terms that are compared on either side of a sentence border."""
+    cutoff: float = 0.5
+    """A valley of similarity is cut if it is deeper than the mean less this many standard deviations; a smaller value
+    cuts less."""
+    language: str = "auto"
+    """What stems words in Latin script, as ``german``; ``auto`` is English. Other scripts have their own rules."""
+
+    def build(self, resources: Resources) -> Chunker:
+        from rag.chunk.topic import TopicChunker
+
+        return TopicChunker(
+            resources.embedder.tokenizer,
+            unit=self.unit,
+            size=self.size,
+            least=self.least,
+            block=self.block,
+            cutoff=self.cutoff,
+            language=self.language,
+        )
+
+
 class WholeSpec(ChunkerSpec):
     """One chunk a document where it fits the encoder's window; otherwise cut like `recursive`."""
 
@@ -170,4 +220,12 @@ class WholeSpec(ChunkerSpec):
         return WholeChunker(resources.embedder.tokenizer)
 
 
-BUILT_IN: tuple[type[ChunkerSpec], ...] = (RecursiveSpec, HeadingsSpec, FixedSpec, SemanticSpec, WholeSpec)
+BUILT_IN: tuple[type[ChunkerSpec], ...] = (
+    RecursiveSpec,
+    HeadingsSpec,
+    FixedSpec,
+    SentencesSpec,
+    SemanticSpec,
+    TopicSpec,
+    WholeSpec,
+)

@@ -11,7 +11,9 @@ from rag.chunk.fixed import FixedChunker
 from rag.chunk.headings import HeadingsChunker
 from rag.chunk.recursive import RecursiveChunker
 from rag.chunk.semantic import SemanticChunker
+from rag.chunk.sentence import SentenceChunker
 from rag.chunk.specs import Breakpoints
+from rag.chunk.topic import TopicChunker
 from rag.chunk.whole import WholeChunker
 from rag.embed.base import Tokenizer
 from rag.embed.hash import HashEmbedder
@@ -78,6 +80,8 @@ def test_chunks_are_exact_ordered_within_the_size_and_cover_the_text(
                 HeadingsChunker(tokenizer, unit=unit, size=size),
                 HeadingsChunker(tokenizer, unit=unit, size=size, merge=False),
                 SemanticChunker(Hashed(tokenizer), unit=unit, size=size, least=overlap, breakpoints=rule, threshold=1),
+                TopicChunker(tokenizer, unit=unit, size=size, least=overlap, block=3, cutoff=2),
+                SentenceChunker(tokenizer, sentences=1 + overlap % 4, overlap=(overlap % 4) // 2),
                 WholeChunker(tokenizer),
             ]
         )
@@ -98,7 +102,7 @@ def test_chunks_are_exact_ordered_within_the_size_and_cover_the_text(
     for chunk, tokens in zip(chunks, counts, strict=True):
         single = len(chunk.text) == 1  # one character may have several tokens, and cannot be cut
         assert tokens <= tokenizer.max_tokens or single
-        if isinstance(chunker, WholeChunker):
+        if isinstance(chunker, WholeChunker | SentenceChunker):
             continue
         if unit == "tokens":
             assert tokens <= size or single

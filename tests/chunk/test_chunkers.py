@@ -9,6 +9,8 @@ from rag.chunk.base import Chunker
 from rag.chunk.fixed import FixedChunker
 from rag.chunk.headings import HeadingsChunker
 from rag.chunk.recursive import RecursiveChunker
+from rag.chunk.sentence import SentenceChunker
+from rag.chunk.topic import TopicChunker
 from rag.chunk.whole import WholeChunker
 from rag.embed.base import Tokenizer
 from rag.embed.hash import WordTokenizer
@@ -179,6 +181,19 @@ def test_slides_begin_chunks() -> None:
     assert texts(chunker, first + second, parts) == ["alpha beta", "gamma delta"]
 
 
+def test_sentences_are_chunks_by_themselves_or_in_windows_that_overlap() -> None:
+    text = "A b. C d?  E f!\nG h. I j."
+    assert texts(SentenceChunker(WORDS), text) == ["A b.", "C d?", "E f!", "G h.", "I j."]
+    assert texts(SentenceChunker(WORDS, sentences=2), text) == ["A b. C d?", "E f!\nG h.", "I j."]
+    assert texts(SentenceChunker(WORDS, sentences=3, overlap=1), text) == ["A b. C d?  E f!", "E f!\nG h. I j."]
+    assert texts(SentenceChunker(WORDS, sentences=3, overlap=2), "A b. C d.") == ["A b. C d."]
+
+
+def test_a_sentence_longer_than_the_window_is_cut(tokenizer_by_name: dict[str, Tokenizer]) -> None:
+    chunker = SentenceChunker(tokenizer_by_name["wordpiece"])  # its window leaves 30 tokens
+    assert [len(text.split()) for text in texts(chunker, "The. The " + "the " * 69)] == [1, 30, 30, 10]
+
+
 @pytest.mark.parametrize("text", ["", " \n\t\u3000 "])
 def test_a_document_without_text_has_no_chunks(text: str) -> None:
     for chunker in (
@@ -186,6 +201,8 @@ def test_a_document_without_text_has_no_chunks(text: str) -> None:
         FixedChunker(WORDS, unit="characters", size=5),
         RecursiveChunker(WORDS, unit="tokens", size=5),
         HeadingsChunker(WORDS, unit="tokens", size=5),
+        SentenceChunker(WORDS, sentences=3, overlap=2),
+        TopicChunker(WORDS, unit="tokens", size=5),
         WholeChunker(WORDS),
     ):
         assert list(chunker.chunk(document(text))) == []
