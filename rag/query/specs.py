@@ -108,4 +108,87 @@ class HydeSpec(AskingSpec):
         return Hyde(asker, count=self.count, seed=self.seed, beside=self.beside)
 
 
-BUILT_IN: tuple[type[QueryTransformSpec], ...] = (MultiQuerySpec, HydeSpec)
+class DecomposeSpec(AskingSpec):
+    """The question beside the simpler questions it is made of, all searched, their rankings fused."""
+
+    use: Literal["decompose"] = "decompose"
+    most: int = Field(5, ge=2, le=10)
+    """How many parts at most; a longer plan is not used."""
+    depth: int = Field(3, ge=1, le=10)
+    """How many parts may stand on each other in a row."""
+    prompt: str = "decompose"
+    """The prompt template, by name: ``{question}`` and ``{most}``."""
+
+    def build(self, resources: Resources) -> QueryTransform:
+        from rag.models.llm import Sampling
+        from rag.query.decompose import SCHEMA, Decompose
+
+        asker = self.asker(resources, fields={"most"}, sampling=Sampling(temperature=0.0, schema=SCHEMA))
+        return Decompose(asker, most=self.most, depth=self.depth)
+
+
+class SplitSpec(QueryTransformSpec):
+    """The question beside the questions it strings together, taken apart by rules without a model."""
+
+    use: Literal["split"] = "split"
+
+    def build(self, resources: Resources) -> QueryTransform:
+        from rag.query.split import Split
+
+        return Split()
+
+
+class GenQRSpec(AskingSpec):
+    """What both ways to use generated keywords have in common."""
+
+    instructions: int = Field(10, ge=1, le=10)
+    """By how many instructions keywords are asked for, each in a request of its own."""
+    prompt: str = "genqr"
+    """The prompt template, by name: ``{question}`` and ``{instruction}``."""
+    temperature: float = Field(0.7, ge=0, le=2)
+    """How freely the model chooses."""
+    seed: int | None = 0
+    """Makes the draw repeat, where the server can; ``null`` draws anew each time."""
+
+    def keyword_asker(self, resources: Resources) -> Asker:
+        from rag.models.llm import Sampling
+
+        sampling = Sampling(temperature=self.temperature, seed=self.seed, max_tokens=128)
+        return self.asker(resources, fields={"instruction"}, sampling=sampling)
+
+
+class GenQREnsembleSpec(GenQRSpec):
+    """Sparse retrieval by the question and generated keywords of many instructions (GenQREnsemble)."""
+
+    needs: ClassVar[tuple[str, ...]] = ("llm", "ingest.index.sparse")
+    use: Literal["genqr-ensemble"] = "genqr-ensemble"
+
+    @property
+    def several(self) -> bool:
+        return False
+
+    def build(self, resources: Resources) -> QueryTransform:
+        from rag.query.genqr import GenQREnsemble
+
+        return GenQREnsemble(self.keyword_asker(resources), instructions=self.instructions)
+
+
+class GenQRFusionSpec(GenQRSpec):
+    """A query for each instruction's keywords, all searched beside the question, their rankings fused (GenQRFusion)."""
+
+    use: Literal["genqr-fusion"] = "genqr-fusion"
+
+    def build(self, resources: Resources) -> QueryTransform:
+        from rag.query.genqr import GenQRFusion
+
+        return GenQRFusion(self.keyword_asker(resources), instructions=self.instructions)
+
+
+BUILT_IN: tuple[type[QueryTransformSpec], ...] = (
+    MultiQuerySpec,
+    HydeSpec,
+    DecomposeSpec,
+    SplitSpec,
+    GenQREnsembleSpec,
+    GenQRFusionSpec,
+)
