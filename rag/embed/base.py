@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Protocol, TypeAlias
+from typing import Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,3 +66,19 @@ class Embedder(Protocol):
         ...
 
     def close(self) -> None: ...
+
+
+@runtime_checkable
+class TokenStates(Protocol):
+    """An embedder that also gives what it pools: one state for each token, not scaled."""
+
+    @property
+    def tokenizer(self) -> Tokenizer: ...
+
+    def token_states(self, texts: Sequence[str]) -> list[Vectors]:
+        """(tokens, d) float32 of each text, no prompt before it: row i is token i of ``tokenizer.offsets(text)``.
+
+        Raises:
+            ModelError: a text is longer than the model's window.
+        """
+        ...

@@ -1,8 +1,9 @@
 """Turns a BERT-type checkpoint into an ONNX graph, once, without torch.
 
-The graph maps token ids and their mask to unit vectors; pooling and normalisation are inside. It uses onnxruntime's
-fused operators (attention, skip connection with layer normalisation, bias with the exact GELU), so that nothing is left
-to optimise when a session starts, and keeps the weights in a second file that the session maps instead of reading.
+The graph maps token ids and their mask to unit vectors; pooling and normalisation are inside. Its second output are the
+states of the tokens that were pooled. It uses onnxruntime's fused operators (attention, skip connection with layer
+normalisation, bias with the exact GELU), so that nothing is left to optimise when a session starts, and keeps the
+weights in a second file that the session maps instead of reading.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 Precision = Literal["fp32", "int8"]
 GRAPH = "model.onnx"
 _WEIGHTS = "weights.bin"
-_GRAPH_VERSION = 1  # raise it when the graph changes, so that older exports are not used
+_GRAPH_VERSION = 2  # raise it when the graph changes, so that older exports are not used
 _ALIGNMENT = 65536  # of each large tensor in the weights file, so that every platform can map it
 _CONTRIB = "com.microsoft"
 
@@ -107,9 +108,12 @@ class _Graph:
         self.weights = {}
         ids, mask = (helper.make_tensor_value_info(n, TensorProto.INT32, ["batch", "token"]) for n in ("ids", "mask"))
         vectors = helper.make_tensor_value_info("vectors", TensorProto.FLOAT, ["batch", checkpoint.dimension])
+        states = helper.make_tensor_value_info(hidden, TensorProto.FLOAT, ["batch", "token", checkpoint.dimension])
         # The types of what lies between, which the quantiser cannot infer through the fused operators.
-        between = [helper.make_tensor_value_info(n.output[0], TensorProto.FLOAT, None) for n in self.nodes[:-1]]
-        graph = helper.make_graph(self.nodes, "encoder", [ids, mask], [vectors], self.tensors, value_info=between)
+        inner = [node.output[0] for node in self.nodes[:-1] if node.output[0] != hidden]
+        between = [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in inner]
+        outputs = [vectors, states]
+        graph = helper.make_graph(self.nodes, "encoder", [ids, mask], outputs, self.tensors, value_info=between)
         opsets = [helper.make_opsetid("", 17), helper.make_opsetid(_CONTRIB, 1)]
         return helper.make_model(graph, opset_imports=opsets, ir_version=8, producer_name="ragloom")
 

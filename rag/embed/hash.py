@@ -49,6 +49,18 @@ class HashEmbedder:
     def embed_queries(self, texts: Sequence[str]) -> Vectors:
         return self.embed_documents(texts)
 
+    def token_states(self, texts: Sequence[str]) -> list[Vectors]:
+        """For each word the unit vector of its place, with its sign."""
+        states: list[Vectors] = []
+        for text in texts:
+            words = _WORD.findall(text.casefold())
+            rows = np.zeros((len(words), self.dimension), np.float32)
+            for row, word in zip(rows, words, strict=True):
+                place, sign = _place(word, self.dimension)
+                row[place] = sign
+            states.append(rows)
+        return states
+
     def close(self) -> None:
         """Nothing is held."""
 

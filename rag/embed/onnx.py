@@ -74,7 +74,21 @@ class OnnxEmbedder:
 
     def embed_documents(self, texts: Sequence[str]) -> Vectors:
         prompt = self.identity.document_prompt
-        ids = self._tokenizer.ids([prompt + text for text in texts] if prompt else texts)
+        return self._encode(self._fitting_ids([prompt + text for text in texts] if prompt else texts))
+
+    def token_states(self, texts: Sequence[str]) -> list[Vectors]:
+        ids = self._fitting_ids(texts)
+        counts = self._tokenizer.count(texts)
+        states: list[Vectors] = [np.empty((0, self.identity.dimension), np.float32)] * len(texts)
+        for rows in batches_by_length([len(one) for one in ids], budget=self.batch_tokens):
+            tokens, mask = _padded([ids[row] for row in rows], self._checkpoint.padding_id)
+            _, batch = self._loaded().run(None, {"ids": tokens, "mask": mask})
+            for row, state in zip(rows, batch, strict=True):
+                states[row] = state[1 : 1 + counts[row]].copy()  # behind the first token, which is a special one
+        return states
+
+    def _fitting_ids(self, texts: Sequence[str]) -> list[list[int]]:
+        ids = self._tokenizer.ids(texts)
         window = self._checkpoint.window
         for at, found in enumerate(ids):
             if len(found) > window:
@@ -82,7 +96,7 @@ class OnnxEmbedder:
                     f"text {at} has {len(found)} tokens, {self.identity.model} reads {window}: {texts[at][:60]!r}...",
                     hint="chunk it smaller; no chunker that ships makes a chunk larger than the encoder's window",
                 )
-        return self._encode(ids)
+        return ids
 
     def embed_queries(self, texts: Sequence[str]) -> Vectors:
         with self._lock:

@@ -71,19 +71,41 @@ class SentenceTransformersEmbedder:
 
     def embed_documents(self, texts: Sequence[str]) -> Vectors:
         for at, count in enumerate(self.tokenizer.count(texts)):
-            if count > self.tokenizer.max_tokens:
-                raise ModelError(
-                    f"text {at} has {count} tokens, {self.model} reads {self.tokenizer.max_tokens}: {texts[at][:60]!r}",
-                    hint="chunk it smaller",
-                )
+            self._must_fit(at, count, texts[at])
         return self._encode(texts, self.identity.document_prompt)
 
     def embed_queries(self, texts: Sequence[str]) -> Vectors:
         return self._encode(texts, self.identity.query_prompt)
 
+    def token_states(self, texts: Sequence[str]) -> list[Vectors]:
+        for at, count in enumerate(self.tokenizer.count(texts)):
+            self._must_fit(at, count, texts[at])
+        encoder = self._encoder()
+        found = encoder.encode(
+            list(texts),
+            prompt="",
+            batch_size=self.batch_size,
+            output_value="token_embeddings",
+            convert_to_numpy=False,
+            show_progress_bar=False,
+        )
+        states: list[Vectors] = []
+        for text, rows in zip(texts, found, strict=True):
+            special = encoder.tokenizer(text, return_special_tokens_mask=True, verbose=False)["special_tokens_mask"]
+            kept = np.flatnonzero(np.array(special) == 0)
+            states.append(np.ascontiguousarray(rows.float().cpu().numpy()[kept], dtype=np.float32))
+        return states
+
     def close(self) -> None:
         with self._lock:
             self._loaded = None
+
+    def _must_fit(self, at: int, count: int, text: str) -> None:
+        if count > self.tokenizer.max_tokens:
+            raise ModelError(
+                f"text {at} has {count} tokens, {self.model} reads {self.tokenizer.max_tokens}: {text[:60]!r}",
+                hint="chunk it smaller",
+            )
 
     def _encode(self, texts: Sequence[str], prompt: str) -> Vectors:
         encoder = self._encoder()
