@@ -53,9 +53,9 @@ def _read() -> str | None:
 
 
 def _condensed(pipeline: Pipeline, question: str, turns: list[tuple[str, str]]) -> str:
-    """The question made to stand alone, where the pipeline has a language model to do it."""
+    """The question made to stand alone, where the pipeline has a language model to do it and no stage that does."""
     model = pipeline.language_model
-    if model is None or not turns:
+    if model is None or not turns or any(spec.use == "condense" for spec in pipeline.spec.ask.transform):
         return question
     from rag.query.condense import condense
 

@@ -184,6 +184,37 @@ class GenQRFusionSpec(GenQRSpec):
         return GenQRFusion(self.keyword_asker(resources), instructions=self.instructions)
 
 
+class CondenseSpec(AskingSpec):
+    """A follow-up question made to stand alone by what was said before; the first question of all is left as it is."""
+
+    use: Literal["condense"] = "condense"
+    turns: int = Field(8, ge=1, le=100)
+    """How many of the last turns the model is shown."""
+    prompt: str = "condense"
+    """The prompt template, by name: ``{question}`` and ``{history}``."""
+
+    @property
+    def several(self) -> bool:
+        return False
+
+    def build(self, resources: Resources) -> QueryTransform:
+        from rag.query.condensing import Condense
+
+        prompt = resources.prompt(self.prompt)
+        return Condense(resources.llm, prompt=prompt, turns=self.turns, concurrency=self.concurrency)
+
+
+class TemporalSpec(QueryTransformSpec):
+    """The question beside itself without the years it names; the reranker `temporal` weighs what is found by these."""
+
+    use: Literal["temporal"] = "temporal"
+
+    def build(self, resources: Resources) -> QueryTransform:
+        from rag.query.temporal import Temporal
+
+        return Temporal()
+
+
 BUILT_IN: tuple[type[QueryTransformSpec], ...] = (
     MultiQuerySpec,
     HydeSpec,
@@ -191,4 +222,6 @@ BUILT_IN: tuple[type[QueryTransformSpec], ...] = (
     SplitSpec,
     GenQREnsembleSpec,
     GenQRFusionSpec,
+    CondenseSpec,
+    TemporalSpec,
 )

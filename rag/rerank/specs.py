@@ -41,6 +41,20 @@ class MmrSpec(RerankerSpec):
         return MmrReranker(resources, keep=self.keep, relevance=self.relevance)
 
 
+class TemporalSpec(RerankerSpec):
+    """By nearness to the question without its period, and by how well the years fit; else the ranking as it is."""
+
+    needs: ClassVar[tuple[str, ...]] = ("ingest.index.dense",)
+    use: Literal["temporal"] = "temporal"
+    date_field: str | None = None
+    """The metadata field that holds a chunk's or document's year or date; without one, the years its text names count."""
+
+    def build(self, resources: Resources) -> Reranker:
+        from rag.rerank.temporal import TemporalReranker
+
+        return TemporalReranker(resources, keep=self.keep, date_field=self.date_field)
+
+
 class ScoringSpec(RerankerSpec):
     """What rerankers have in common that score one candidate after the other."""
 
@@ -107,4 +121,4 @@ class CrossEncoderSpec(ScoringSpec):
         )
 
 
-BUILT_IN: tuple[type[RerankerSpec], ...] = (MmrSpec, CrossEncoderSpec)
+BUILT_IN: tuple[type[RerankerSpec], ...] = (MmrSpec, TemporalSpec, CrossEncoderSpec)

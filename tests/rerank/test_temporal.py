@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from rag.embed.hash import HashEmbedder
+from rag.index.directory import IndexDirectory
+from rag.index.specs import IndexSpec
+from rag.rerank.temporal import TemporalReranker, score
+from rag.testing import SampleResources, sample
+from rag.testing.sample import paragraphs
+from rag.text.years import Period
+from rag.types import Document, Query, Ranking, ScoredChunk
+
+TEXTS = {
+    "a.md": "Ann led the club in 1990.",
+    "b.md": "Bob led the club in 2012.",
+    "c.md": "Cem led the club in 2022.",
+}
+
+
+def test_the_score_is_the_cosine_times_how_well_the_years_fit() -> None:
+    assert score(0.5, Period(None, 2019), [1994]) == pytest.approx(0.4)
+    assert score(-0.5, Period(None, 2019), [2019]) == 0.0  # a coefficient under 1 must not raise a negative score
+
+
+def test_of_equally_near_chunks_the_one_in_the_period_comes_first(tmp_path: Path) -> None:
+    with sample(tmp_path, TEXTS) as made:
+        given = Ranking(tuple(ScoredChunk(chunk, -float(at), "x") for at, chunk in enumerate(made.chunks)))
+        reranker = TemporalReranker(made.resources, keep=3, date_field=None)
+        [inside] = reranker.rerank([Query(text="Who led the club before 2015?")], [given])
+        assert [hit.chunk.document_id for hit in inside] == ["b.md", "a.md", "c.md"]
+        assert inside.notes == {"period": True, "dated": 3}
+        [same] = reranker.rerank([Query(text="Who led the club?")], [given])
+        assert [hit.chunk.document_id for hit in same] == ["a.md", "b.md", "c.md"]
+
+
+@pytest.mark.parametrize("dated", [2012, "2012-05-01", 2012.0])
+def test_a_date_field_of_the_document_counts_rather_than_the_text(dated: int | str | float, tmp_path: Path) -> None:
+    embedder = HashEmbedder(dimension=64)
+    index = IndexDirectory(IndexSpec(path=str(tmp_path / "index")))
+    hits: list[ScoredChunk] = []
+    with index.writer(embedder.identity) as writer:
+        for name, meta in (("a.md", {"date": 1890}), ("b.md", {"date": dated}), ("c.md", {})):
+            document = Document(id=name, text="The club won again, as in 2011.", meta=meta)
+            [chunk] = paragraphs(document)
+            writer.add(document, [chunk], embedder.embed_documents([chunk.text]), stamp="", fingerprint="f")
+            hits.append(ScoredChunk(chunk, -float(len(hits)), "x"))
+        writer.commit()
+    reranker = TemporalReranker(SampleResources(embedder, index, {}), keep=3, date_field="date")
+    [ranking] = reranker.rerank([Query(text="Who won between 2010 and 2014?")], [Ranking(tuple(hits))])
+    assert [hit.chunk.document_id for hit in ranking] == ["b.md", "c.md", "a.md"]  # 0.8, 0.7 by its text, 0.5
+    index.close()
