@@ -13,6 +13,9 @@ from rag.types import Scalar
 
 Vectors: TypeAlias = NDArray[np.float32]
 
+PROBED = 32
+"""Texts that show whether queries of one encoder fit documents of another."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EmbedderIdentity:
@@ -80,5 +83,18 @@ class TokenStates(Protocol):
 
         Raises:
             ModelError: a text is longer than the model's window.
+        """
+        ...
+
+
+@runtime_checkable
+class Probed(Protocol):
+    """An embedder whose queries come from elsewhere than its documents: it has to be shown that they fit."""
+
+    def require_alignment(self, texts: Sequence[str], vectors: Vectors) -> None:
+        """Hold texts of an index against the vectors they have there.
+
+        Raises:
+            ModelError: queries would not be near what they ask for; gives the figure.
         """
         ...

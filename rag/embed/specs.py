@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
 
 from rag.config.spec import Spec
+from rag.config.stage import Use
 
 if TYPE_CHECKING:
     from rag.embed.base import Embedder
@@ -127,4 +128,32 @@ class HashSpec(EmbedderSpec):
         return HashEmbedder(dimension=self.dimension)
 
 
-BUILT_IN: tuple[type[EmbedderSpec], ...] = (OnnxSpec, SentenceTransformersSpec, HashSpec)
+class AsymmetricSpec(EmbedderSpec):
+    """A large encoder for the documents, and a small one distilled from it for the queries. LEAF, arXiv 2509.12539.
+
+    The index is that of the document encoder alone. A pair whose vectors do not lie in one space is refused.
+    """
+
+    use: Literal["asymmetric"] = "asymmetric"
+    query: Annotated[EmbedderSpec, Use("embed")]
+    """The encoder of queries."""
+    document: Annotated[EmbedderSpec, Use("embed")]
+    """The encoder of documents; it counts the tokens of chunks."""
+    least_alignment: float = Field(0.7, ge=-1, le=1)
+    """The least mean cosine between both encoders' vectors of the same 32 texts of the index."""
+
+    def window(self) -> int | None:
+        return self.document.window()
+
+    def missing(self) -> str | None:
+        return self.query.missing() or self.document.missing()
+
+    def build(self) -> Embedder:
+        from rag.embed.asymmetric import AsymmetricEmbedder
+
+        return AsymmetricEmbedder(
+            query=self.query.build(), document=self.document.build(), least_alignment=self.least_alignment
+        )
+
+
+BUILT_IN: tuple[type[EmbedderSpec], ...] = (OnnxSpec, SentenceTransformersSpec, HashSpec, AsymmetricSpec)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import cached_property
 
 import numpy as np
 
-from rag.embed.base import Embedder, EmbedderIdentity, Tokenizer, Vectors
+from rag.embed.around import EmbedderAround
+from rag.embed.base import Embedder, EmbedderIdentity, Vectors
 from rag.errors import ConfigError
 
 
-class TruncatedEmbedder:
+class TruncatedEmbedder(EmbedderAround):
     """The first `dimension` dimensions of another embedder's vectors, scaled to unit length again.
 
     Only models trained with the Matryoshka loss keep their meaning in the first dimensions; for others use ``use: pca``
@@ -23,10 +23,10 @@ class TruncatedEmbedder:
     """
 
     def __init__(self, embedder: Embedder, *, dimension: int) -> None:
-        self.embedder = embedder
+        super().__init__(embedder)
         self.dimension = dimension
 
-    @cached_property
+    @property
     def identity(self) -> EmbedderIdentity:
         whole = self.embedder.identity
         if self.dimension > whole.dimension:
@@ -36,18 +36,15 @@ class TruncatedEmbedder:
             )
         return replace(whole, dimension=self.dimension)
 
-    @property
-    def tokenizer(self) -> Tokenizer:
-        return self.embedder.tokenizer
-
     def embed_documents(self, texts: Sequence[str]) -> Vectors:
         return truncated(self.embedder.embed_documents(texts), self.identity.dimension)
 
     def embed_queries(self, texts: Sequence[str]) -> Vectors:
         return truncated(self.embedder.embed_queries(texts), self.identity.dimension)
 
-    def close(self) -> None:
-        self.embedder.close()
+    def token_states(self, texts: Sequence[str]) -> list[Vectors]:
+        dimension = self.identity.dimension
+        return [np.ascontiguousarray(states[:, :dimension]) for states in super().token_states(texts)]
 
 
 def truncated(vectors: Vectors, dimension: int) -> Vectors:

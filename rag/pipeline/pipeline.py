@@ -265,6 +265,10 @@ class Pipeline:
         reader = self.index.reader()
         if reader is not self._checked:
             self.index.check(self.embedder.identity if self.spec.ingest.index.dense else None)
+            if self.spec.ingest.index.dense:
+                from rag.pipeline.probe import probe
+
+                probe(self.embedder, reader)
             self._checked = reader
 
     def _retrieve(self, works: list[Work]) -> Iterator[Event]:
