@@ -53,6 +53,18 @@ class Asker:
         replies = iter(complete_all(self.model, asks, concurrency=self.concurrency))
         return [[next(replies) for _ in values] for _ in queries]
 
+    def ask_each(self, queries: Sequence[Query], values: Sequence[Mapping[str, str]]) -> list[Completion]:
+        """For each query one reply, to its own of `values`.
+
+        Raises:
+            BackendError: the model failed.
+        """
+        asks = [
+            Ask(self.template.render({"question": as_data(query.text), **more}), self.sampling)
+            for query, more in zip(queries, values, strict=True)
+        ]
+        return complete_all(self.model, asks, concurrency=self.concurrency)
+
 
 def notes_on(replies: Sequence[Completion], *, malformed: int) -> dict[str, Scalar]:
     """What the trace says about the replies to one query."""

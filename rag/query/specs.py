@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from rag.config.spec import Spec
 
@@ -42,12 +42,13 @@ class AskingSpec(QueryTransformSpec):
     concurrency: int = Field(4, ge=1, le=64)
     """How many requests are with the model at the same time."""
 
-    def asker(self, resources: Resources, *, fields: Set[str], sampling: Sampling) -> Asker:
-        """The model and the prompt, which may use ``{question}`` and `fields`."""
+    def asker(self, resources: Resources, *, fields: Set[str], sampling: Sampling, prompt: str | None = None) -> Asker:
+        """The model and a prompt (`self.prompt`, unless named), which may use ``{question}`` and `fields`."""
         from rag.models.template import Template
         from rag.query.asking import Asker
 
-        template = Template.parse(resources.prompt(self.prompt), name=self.prompt, fields={"question", *fields})
+        name = prompt or self.prompt
+        template = Template.parse(resources.prompt(name), name=name, fields={"question", *fields})
         return Asker(resources.llm, template, sampling, self.concurrency)
 
 
@@ -184,6 +185,59 @@ class GenQRFusionSpec(GenQRSpec):
         return GenQRFusion(self.keyword_asker(resources), instructions=self.instructions)
 
 
+class GenCrfSpec(AskingSpec):
+    """Reformulations of three kinds, grouped by intent, one weighted query for each intent (GenCRF)."""
+
+    use: Literal["gencrf"] = "gencrf"
+    variants: int = Field(2, ge=1, le=10)
+    """How many reformulations of each kind: context, detail, aspect."""
+    intents: int = Field(3, ge=1, le=10)
+    """How many intents to keep."""
+    group: Literal["llm", "embeddings"] = "llm"
+    """Who groups them: the model in one more request, or clustering by the pipeline's embedder."""
+    weigh: Literal["similarity", "relevance"] = "similarity"
+    """By the cosine with the question, or by the relevance the model gave when it grouped them."""
+    floor: float = Field(0.5, ge=0, lt=1)
+    """Cosines under this count nothing."""
+    prompt: str = "gencrf"
+    """The prompt template, by name: ``{question}``, ``{instruction}`` and ``{count}``."""
+    group_prompt: str = "gencrf-group"
+    """The prompt template of the grouping, by name: ``{question}``, ``{queries}`` and ``{most}``."""
+    temperature: float = Field(0.7, ge=0, le=2)
+    """How freely the model words them."""
+    seed: int | None = 0
+    """Makes the draw repeat, where the server can; ``null`` draws anew each time."""
+
+    @model_validator(mode="after")
+    def _relevance_has_a_source(self) -> GenCrfSpec:
+        if self.weigh == "relevance" and self.group != "llm":
+            raise ValueError("`weigh: relevance` takes the figures that the model gives, so it needs `group: llm`")
+        return self
+
+    def build(self, resources: Resources) -> QueryTransform:
+        from rag.models.llm import Sampling
+        from rag.query.asking import list_schema
+        from rag.query.gencrf import GROUP_SCHEMA, GenCrf
+
+        schema = list_schema("queries", most=self.variants)
+        drawn = Sampling(temperature=self.temperature, seed=self.seed, schema=schema)
+        return GenCrf(
+            self.asker(resources, fields={"instruction", "count"}, sampling=drawn),
+            self.asker(
+                resources,
+                fields={"queries", "most"},
+                sampling=Sampling(temperature=0.0, schema=GROUP_SCHEMA),
+                prompt=self.group_prompt,
+            ),
+            resources.embedder,
+            variants=self.variants,
+            intents=self.intents,
+            group=self.group,
+            weigh=self.weigh,
+            floor=self.floor,
+        )
+
+
 class CondenseSpec(AskingSpec):
     """A follow-up question made to stand alone by what was said before; the first question of all is left as it is."""
 
@@ -222,6 +276,7 @@ BUILT_IN: tuple[type[QueryTransformSpec], ...] = (
     SplitSpec,
     GenQREnsembleSpec,
     GenQRFusionSpec,
+    GenCrfSpec,
     CondenseSpec,
     TemporalSpec,
 )

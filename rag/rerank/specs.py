@@ -10,6 +10,7 @@ from rag.config.spec import Spec
 
 if TYPE_CHECKING:
     from rag.models.cross_encoder import PairScorer
+    from rag.models.token_encoder import TokenEncoder
     from rag.rerank.base import Reranker
     from rag.resources import Resources
 
@@ -47,7 +48,7 @@ class TemporalSpec(RerankerSpec):
     needs: ClassVar[tuple[str, ...]] = ("ingest.index.dense",)
     use: Literal["temporal"] = "temporal"
     date_field: str | None = None
-    """The metadata field that holds a chunk's or document's year or date; without one, the years its text names count."""
+    """The metadata field that holds a chunk's or document's year or date; without one, the years in its text count."""
 
     def build(self, resources: Resources) -> Reranker:
         from rag.rerank.temporal import TemporalReranker
