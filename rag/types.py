@@ -233,11 +233,12 @@ class Condition:
     """A typed condition on metadata: a comparison of one `field`, or a combination of `parts`.
 
     ``eq`` and ``in`` compare with `values`; ``range`` is ``values[0] <= x <= values[1]`` with ``None`` for an open end;
-    ``exists`` asks for a value that is not null. Values of another type than the stored one never match, so conditions
-    on ``1`` and on ``True`` are different, though Python holds these equal.
+    ``exists`` asks for a value that is not null. ``contains`` asks for one item of a text that lists several with
+    ``; `` between them. Values of another type than the stored one never match, so conditions on ``1`` and on ``True``
+    are different, though Python holds these equal.
     """
 
-    op: Literal["eq", "in", "range", "exists", "and", "or", "not"]
+    op: Literal["eq", "in", "range", "exists", "contains", "and", "or", "not"]
     field: str = ""
     values: tuple[Scalar, ...] = ()
     parts: tuple[Condition, ...] = ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
@@ -11,6 +12,7 @@ import typer
 from rag.cli.options import JsonOption, PipelineOption, SetOption, SourceOption, note, open_pipeline
 
 if TYPE_CHECKING:
+    from rag.enrich.tally import Cost, EnrichmentReport
     from rag.pipeline.pipeline import Pipeline
     from rag.pipeline.report import IngestPlan, IngestProgress, IngestReport
 
@@ -21,7 +23,7 @@ def ingest(
     source: SourceOption = None,
     pipeline: PipelineOption = None,
     set_: SetOption = None,
-    plan: Annotated[bool, typer.Option("--plan", help="Only say what would change.")] = False,
+    plan: Annotated[bool, typer.Option("--plan", help="Only say what would change, and what it costs.")] = False,
     prune: Annotated[bool, typer.Option("--prune", help="Remove documents whose source has vanished.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Read and index every source again.")] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Stop at the first source that cannot be read.")] = False,
@@ -58,9 +60,14 @@ def run(
 
 
 def name_failures(report: IngestReport) -> None:
-    """Every source that could not be read and why, on standard error."""
+    """Every source that could not be read and why, and chunks that were not enriched as asked, on standard error."""
     for failure in report.failed:
         note(f"failed: {failure.source}: {failure.reason}")
+    reasons = Counter(failure.reason for failure in report.enrichment.failed)
+    for reason, chunks in reasons.most_common():
+        first = next(failure for failure in report.enrichment.failed if failure.reason == reason)
+        more = f" and {chunks - 1} more" if chunks > 1 else ""
+        note(f"not enriched as asked: {first.chunk_id}{more}: {reason}")
 
 
 def summary(report: IngestReport) -> str:
@@ -85,7 +92,21 @@ def summary(report: IngestReport) -> str:
         if report.chunks
         else ""
     )
-    return f"{documents}{'; ' if chunks else ''}{chunks} in {report.seconds:.1f} s{rate}"
+    return f"{documents}{'; ' if chunks else ''}{chunks}{_enriched(report.enrichment)} in {report.seconds:.1f} s{rate}"
+
+
+def _enriched(done: EnrichmentReport) -> str:
+    """``; 40 enriched (30 from the cache, 12 requests, 5,120 + 940 tokens, 1 failed)``; empty if nothing was asked."""
+    if not done.asked + done.cached:
+        return ""
+    usage = done.usage
+    facts = [
+        f"{done.cached} from the cache",
+        f"{usage.requests} requests",
+        f"{usage.prompt_tokens:,} + {usage.completion_tokens:,} tokens{' (estimated)' if usage.estimated else ''}",
+        f"{len(done.failed)} failed",
+    ]
+    return f"; {done.asked + done.cached} enriched ({', '.join(facts)})"
 
 
 def _print_plan(plan: IngestPlan, *, json: bool) -> None:
@@ -101,6 +122,16 @@ def _print_plan(plan: IngestPlan, *, json: bool) -> None:
         typer.echo(f"! {failure.source}: {failure.reason}")
     counts = f"{len(plan.added)} to add, {len(plan.changed)} to read again, {plan.unchanged} unchanged"
     typer.echo(f"{counts}, {len(plan.vanished)} vanished (removed with --prune)")
+    if plan.enrichment is not None:
+        typer.echo(_cost(plan.enrichment))
+
+
+def _cost(cost: Cost) -> str:
+    """``to enrich: 40 chunks, 10 requests (30 replies in the cache), about 5,120 prompt and at most ... tokens``"""
+    requests = f"{cost.requests} requests ({cost.cached} replies in the cache)"
+    tokens = f"about {cost.prompt_tokens:,} prompt and at most {cost.completion_tokens:,} reply tokens"
+    price = f", at most {cost.price:.4g} by the prices given" if cost.price is not None else ""
+    return f"to enrich: {cost.chunks} chunks, {requests}, {tokens}{price}"
 
 
 @contextmanager
@@ -124,19 +155,24 @@ def _bar(quiet: bool) -> Iterator[Callable[[IngestProgress], None] | None]:
         TextColumn("{task.description}"),
         BarColumn(bar_width=None),
         MofNCompleteColumn(),
-        TextColumn("{task.fields[chunks]} chunks  {task.fields[rate]}"),
+        TextColumn("{task.fields[chunks]} chunks  {task.fields[enriched]}{task.fields[rate]}"),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("indexing", total=None, chunks=0, rate="")
+        task = bar.add_task("indexing", total=None, chunks=0, enriched="", rate="")
 
         def show(progress: IngestProgress) -> None:
             elapsed = bar.tasks[task].elapsed or 0.0
             rate = f"{progress.chunks / elapsed:.0f}/s" if elapsed > 0.5 else ""
-            name = progress.source[-40:]
             bar.update(
-                task, completed=progress.done, total=progress.total, chunks=progress.chunks, rate=rate, description=name
+                task,
+                completed=progress.done,
+                total=progress.total,
+                chunks=progress.chunks,
+                enriched=f"{progress.enriched} enriched  " if progress.enriched else "",
+                rate=rate,
+                description=progress.source[-40:],
             )
 
         yield show

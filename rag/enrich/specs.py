@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, TypeAlias
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from rag.config.spec import Spec
 
 if TYPE_CHECKING:
+    from rag.enrich.asking import Asking
     from rag.enrich.base import Enricher
+    from rag.enrich.metadata import RuleMetadata
+    from rag.models.llm import Json
     from rag.resources import Resources
+
+RuleName: TypeAlias = Literal["title", "summary", "keywords", "entities", "content-type", "first-date", "last-date"]
 
 
 class EnricherSpec(Spec):
@@ -38,4 +44,169 @@ class HeadingsSpec(EnricherSpec):
         return HeadingsEnricher(title=self.title, characters=self.characters)
 
 
-BUILT_IN: tuple[type[EnricherSpec], ...] = (HeadingsSpec,)
+class PriceSpec(Spec):
+    """What the model costs, in any currency, for `rag ingest --plan`."""
+
+    prompt: float = Field(ge=0)
+    """A million tokens of the prompt."""
+    completion: float = Field(ge=0)
+    """A million tokens of the reply."""
+
+
+class AskingSpec(EnricherSpec):
+    """The base of enrichers that ask a language model about every chunk."""
+
+    needs: ClassVar = ("llm",)
+    prompt: str
+    """The prompt template, by name."""
+    max_tokens: int = Field(400, ge=16)
+    """How long a reply may get."""
+    concurrency: int = Field(4, ge=1, le=64)
+    """How many chunks are asked about at the same time."""
+    prices: PriceSpec | None = None
+    """What a million tokens cost; `rag ingest --plan` then gives the price."""
+
+    def asking(self, resources: Resources, schema: Mapping[str, Json] | None = None) -> Asking:
+        """The pipeline's model with these options; replies are kept in the index folder."""
+        from rag.enrich.asking import Asking, Prices
+        from rag.enrich.cache import ReplyCache
+        from rag.models.llm import Sampling
+
+        return Asking(
+            resources.llm,
+            resources.shared("enrichments", lambda: ReplyCache(resources.index.path)),
+            sampling=Sampling(max_tokens=self.max_tokens, schema=schema),
+            concurrency=self.concurrency,
+            prices=None if self.prices is None else Prices(self.prices.prompt, self.prices.completion),
+        )
+
+
+class FieldSpec(Spec):
+    """One typed field of a metadata schema."""
+
+    name: str = Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=64)
+    """The name in the metadata and in filters."""
+    type: Literal["str", "int", "float", "bool", "date", "list"] = "str"
+    """`list` is a list of texts, stored with ``; `` between them; `date` is stored as YYYY-MM-DD."""
+    description: str = ""
+    """What the model is told the field is."""
+    choices: tuple[str, ...] = ()
+    """The only values there are, for `str`."""
+    most: int | None = Field(None, ge=1)
+    """The most items of a list, or words of a text; what is beyond is cut off."""
+    grounded: bool = False
+    """Keep of a model's reply only what stands word for word in the chunk: names that were made up mislead filters."""
+    rule: RuleName | None = None
+    """What fills the field where no model does; without a rule it stays empty."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> FieldSpec:
+        if self.choices and self.type != "str":
+            raise ValueError(f"choices are for fields of type `str`, not `{self.type}`")
+        if self.rule is not None and self.type != RULE_TYPES[self.rule]:
+            raise ValueError(f"the rule `{self.rule}` gives a `{RULE_TYPES[self.rule]}`, the field is a `{self.type}`")
+        return self
+
+
+RULE_TYPES: Mapping[RuleName, str] = {
+    "title": "str",
+    "summary": "str",
+    "keywords": "list",
+    "entities": "list",
+    "content-type": "str",
+    "first-date": "date",
+    "last-date": "date",
+}
+"""The type of field that each rule fills."""
+
+CONTENT_TYPES = ("concept", "procedure", "reference", "policy", "example", "faq", "other")
+
+DEFAULT_FIELDS: tuple[FieldSpec, ...] = (
+    FieldSpec(name="title", description="A short title of this passage.", most=12, rule="title"),
+    FieldSpec(name="summary", description="What the passage says.", most=40, rule="summary"),
+    FieldSpec(
+        name="keywords",
+        type="list",
+        description="The words somebody would search this passage by.",
+        most=10,
+        rule="keywords",
+    ),
+    FieldSpec(
+        name="entities",
+        type="list",
+        description="People, organisations, places and products, exactly as the passage writes them.",
+        most=10,
+        grounded=True,
+        rule="entities",
+    ),
+    FieldSpec(name="content_type", description="What kind of text it is.", choices=CONTENT_TYPES, rule="content-type"),
+    FieldSpec(name="intended_questions", type="list", description="Questions that the passage answers.", most=5),
+    FieldSpec(name="category", description="The subject area, in one or two words.", most=3),
+    FieldSpec(name="audience", description="Who the passage is written for, in one or two words.", most=3),
+    FieldSpec(name="date_from", type="date", description="The earliest date it speaks of.", rule="first-date"),
+    FieldSpec(name="date_to", type="date", description="The latest date it speaks of.", rule="last-date"),
+)
+
+Fields: TypeAlias = Annotated[tuple[FieldSpec, ...], Field(min_length=1)]
+
+
+class MetadataFields(Spec):
+    """The schema that both kinds of metadata share."""
+
+    fields: Fields = DEFAULT_FIELDS
+    """What is found out about every chunk; replaces the default fields."""
+    more_fields: tuple[FieldSpec, ...] = ()
+    """Fields beside those of `fields`, so that the default ones need not be repeated."""
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> MetadataFields:
+        names = [field.name for field in self.schema_fields()]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"several fields are named {', '.join(twice)}")
+        return self
+
+    def schema_fields(self) -> tuple[FieldSpec, ...]:
+        return (*self.fields, *self.more_fields)
+
+    def rules(self) -> RuleMetadata:
+        from rag.enrich.keywords import TermStatistics
+        from rag.enrich.metadata import RuleMetadata
+
+        return RuleMetadata(self.schema_fields(), TermStatistics())
+
+
+class MetadataRulesSpec(MetadataFields, EnricherSpec):
+    """Typed metadata of every chunk by rules alone: keywords by TF-IDF, title from headings, names, dates."""
+
+    use: Literal["metadata-rules"] = "metadata-rules"
+
+    def build(self, resources: Resources) -> Enricher:
+        return self.rules()
+
+
+class MetadataSpec(MetadataFields, AskingSpec):
+    """Typed metadata of every chunk, written by a language model; by rules where its reply is of no use.
+
+    Framework of arXiv 2512.05411. Without a model there is `metadata-rules`.
+    """
+
+    use: Literal["metadata"] = "metadata"
+    prompt: str = "metadata"
+    """The prompt template, by name."""
+
+    def build(self, resources: Resources) -> Enricher:
+        from rag.enrich.metadata import FIELDS, LlmMetadata
+        from rag.enrich.schema import json_schema
+        from rag.models.template import Template
+
+        fields = self.schema_fields()
+        return LlmMetadata(
+            fields,
+            self.rules(),
+            self.asking(resources, json_schema(fields)),
+            Template.parse(resources.prompt(self.prompt), name=self.prompt, fields=FIELDS),
+        )
+
+
+BUILT_IN: tuple[type[EnricherSpec], ...] = (HeadingsSpec, MetadataSpec, MetadataRulesSpec)

@@ -6,9 +6,11 @@
     either      plain ("and" plain)*
     plain       "not" plain | "(" condition ")" | "exists" "(" field ")"
               | field ("=" | "!=" | "<=" | ">=") value | field "in" "(" value ("," value)* ")"
+                | field "contains" "text"
     field       a word of letters, digits, ``_ - .``, or any text in backticks
     value       "text" or 'text', a number, true, false, null; a backslash escapes a quote or a backslash
 
+``contains`` asks for one item of a text that lists several with ``; `` between them, as enrichment stores lists.
 A condition includes its bounds; there is no ``<``. ``a != b`` is ``not a = b``: true also where there is no `a`.
 """
 
@@ -73,6 +75,8 @@ def format_filter(condition: Condition) -> str:
             return f"exists({_field(field)})"
         case Condition(op="eq", field=field, values=(value,)):
             return f"{_field(field)} = {_value(value)}"
+        case Condition(op="contains", field=field, values=(str(item),)):
+            return f"{_field(field)} contains {_value(item)}"
         case Condition(op="in", field=field, values=values) if values:
             return f"{_field(field)} in ({', '.join(map(_value, values))})"
         case Condition(op="range", field=field, values=(low, None)) if low is not None:
@@ -190,6 +194,8 @@ class _Parser:
         field = self._field()
         if self._taken("in"):
             return Condition(op="in", field=field, values=self._values())
+        if self._taken("contains"):
+            return Condition(op="contains", field=field, values=(self._item(),))
         if self._taken("=", "=="):
             return Condition(op="eq", field=field, values=(self._value(),))
         if self._taken("!="):
@@ -198,7 +204,7 @@ class _Parser:
             return Condition(op="range", field=field, values=(self._bound(), None))
         if self._taken("<="):
             return Condition(op="range", field=field, values=(None, self._bound()))
-        raise self._wrong("`=`, `!=`, `<=`, `>=` or `in`")
+        raise self._wrong("`=`, `!=`, `<=`, `>=`, `in` or `contains`")
 
     def _field(self) -> str:
         token = self._next
@@ -217,6 +223,11 @@ class _Parser:
             values.append(self._value())
         self._expect(")")
         return tuple(values)
+
+    def _item(self) -> Scalar:
+        if self._next.kind != "text":
+            raise self._wrong('a "text" in quotes')
+        return self._value()
 
     def _bound(self) -> Scalar:
         if self._next.text.lower() == "null" and self._next.kind == "word":

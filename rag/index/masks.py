@@ -18,6 +18,7 @@ from rag.types import Condition, Scalar
 
 MASKS = 64  # kept for conditions asked again
 PRINCIPALS = 400  # looked up in one statement
+SEPARATOR = b"; "  # between the items of a list that is stored as one text
 
 Comparison = tuple[str, list[Stored]]  # an SQL condition on (kind, value), and its parameters
 
@@ -128,6 +129,8 @@ def comparison(condition: Condition) -> Comparison:
             return "kind <> 'null'", []
         case "eq", (value,):
             return _equal(value)
+        case "contains", (str(item),):
+            return _containing(item)
         case "in", values:
             tests = [_equal(value) for value in values]
             return _any([test for test, _ in tests]), [value for _, some in tests for value in some]
@@ -143,6 +146,12 @@ def _any(tests: Sequence[str]) -> str:
 def _equal(value: Scalar) -> Comparison:
     kind, stored = encode_scalar(value)
     return ("kind = 'null'", []) if stored is None else (f"(kind = '{kind}' AND value = ?)", [stored])
+
+
+def _containing(item: str) -> Comparison:
+    """An item of a text that lists several; compared as bytes, in which texts are stored."""
+    listed = f"CAST(x'{SEPARATOR.hex()}' || value || x'{SEPARATOR.hex()}' AS BLOB)"
+    return f"(kind = 'text' AND instr({listed}, ?) > 0)", [SEPARATOR + encode(item) + SEPARATOR]
 
 
 def _between(low: Scalar, high: Scalar) -> Comparison:

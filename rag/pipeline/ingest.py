@@ -1,7 +1,7 @@
 """Ingest: sources in, one committed generation after another out.
 
 Streaming from end to end, so that memory does not grow with the corpus: sources are listed lazily, parsed a few ahead,
-chunked and enriched one document at a time, embedded in batches over many documents, and committed every few thousand
+chunked one document at a time, enriched and embedded in batches over many documents, and committed every few thousand
 chunks. What was committed stays when the run is killed; the next run skips it and goes on.
 """
 
@@ -10,13 +10,15 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from hashlib import blake2b
 from time import perf_counter
 from typing import TYPE_CHECKING
 
+from rag.enrich.base import BatchEnricher, Cut
 from rag.errors import ModelError, SourceError
 from rag.load.base import Countable
-from rag.pipeline.report import Failure, IngestPlan, IngestProgress, IngestReport, Tally
+from rag.pipeline.report import Failure, IngestProgress, IngestReport, Tally
 from rag.types import Chunk, Document
 
 if TYPE_CHECKING:
@@ -24,7 +26,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from rag.embed.base import Embedder, Vectors
-    from rag.index.directory import IndexDirectory
     from rag.index.writer import Writer
     from rag.load.base import Source
     from rag.pipeline.build import Built
@@ -47,12 +48,13 @@ def ingest(
 
     Args:
         prune: remove documents that no connector names any more; left out when a connector could not list all.
-        strict: stop at the first source that cannot be read, and keep what was committed before.
+        strict: stop at the first source that cannot be indexed, and keep what was committed before.
         force: read and index every source again, changed or not.
-        progress: called after each source.
+        progress: called after each source, and after each reply of a language model that enriches.
 
     Raises:
         SourceError: with `strict`.
+        BackendError: a language model that enriches fails again and again.
         IndexLockedError: another process writes.
         IndexMismatchError: the index holds vectors of another model.
     """
@@ -63,13 +65,8 @@ def ingest(
     dense = built.spec.ingest.index.dense is not None
     embedder = resources.embedder if dense else None
     with resources.index.writer(embedder.identity if embedder else None) as writer:
-        run = Run(built, writer, embedder, tally, strict=strict, force=force)
-        for source_id in run.documents():
-            if progress is not None:
-                done, failed = tally.done + len(run.pending), len(tally.failed)
-                chunks = tally.chunks + sum(len(document.chunks) for document in run.pending)
-                progress(IngestProgress(done=done, total=tally.total, failed=failed, chunks=chunks, source=source_id))
-        run.flush()
+        run = Run(built, writer, embedder, tally, strict=strict, force=force, progress=progress)
+        run.documents()
         if prune and tally.listed_all:
             for document_id in writer.document_ids():
                 if document_id not in run.seen:
@@ -78,42 +75,6 @@ def ingest(
         generation = writer.commit()
         writer.compact()
     return tally.report(generation)
-
-
-def plan(built: Built, *, force: bool = False) -> IngestPlan:
-    """Compare the connectors' lists with the index, by stamp and options alone."""
-    added, changed, vanished, failed = [], [], [], list[Failure]()
-    unchanged, seen = 0, set[str]()
-    index: IndexDirectory = built.resources.index
-    known = index.reader().known() if index.exists() else {}
-    options = _options(built)
-    for source in _sources(built, failed):
-        if source.id in seen:
-            continue
-        seen.add(source.id)
-        before = known.get(source.id)
-        if before is None:
-            added.append(source.id)
-        elif (
-            not force
-            and source.stamp
-            and (before.stamp, before.fingerprint)
-            == (
-                source.stamp,
-                _fingerprint(options, source),
-            )
-        ):
-            unchanged += 1
-        else:
-            changed.append(source.id)
-    vanished = [document_id for document_id in known if document_id not in seen]
-    return IngestPlan(
-        added=tuple(added),
-        changed=tuple(changed),
-        unchanged=unchanged,
-        vanished=tuple(vanished),
-        failed=tuple(failed),
-    )
 
 
 def reembed(built: Built) -> IngestReport:
@@ -142,7 +103,15 @@ class Run:
     """One ingest: what is pending, and what was seen."""
 
     def __init__(
-        self, built: Built, writer: Writer, embedder: Embedder | None, tally: Tally, *, strict: bool, force: bool
+        self,
+        built: Built,
+        writer: Writer,
+        embedder: Embedder | None,
+        tally: Tally,
+        *,
+        strict: bool,
+        force: bool,
+        progress: Callable[[IngestProgress], None] | None,
     ) -> None:
         self.built = built
         self.writer = writer
@@ -150,14 +119,17 @@ class Run:
         self.tally = tally
         self.strict = strict
         self.force = force
+        self.progress = progress
+        self.source_id = ""
         self.seen: set[str] = set()
         self.pending: list[Pending] = []
         self.uncommitted = 0
         self.committed = perf_counter()
-        self.options = _options(built)
+        self.options = indexing_options(built)
+        tally.enrichment.watch = self._show
 
-    def documents(self) -> Iterator[str]:
-        """Read, cut and enrich every source that changed; yields each source's id when it is dealt with."""
+    def documents(self) -> None:
+        """Read, cut, enrich and index every source that changed."""
         from rag.load.worker import ParserPool
 
         stages = self.built.ingest
@@ -171,14 +143,31 @@ class Run:
                     if self.strict:
                         raise
                     self.tally.failed.append(Failure(source.uri, error.message))
-                yield source.id
+                self.source_id = source.id
+                self._show()
                 if sum(len(pending.chunks) for pending in self.pending) >= EMBED_CHUNKS:
                     self.flush()
+        self.flush()
+
+    def _show(self) -> None:
+        if self.progress is None:
+            return
+        tally = self.tally
+        self.progress(
+            IngestProgress(
+                done=tally.done + len(self.pending),
+                total=tally.total,
+                failed=len(tally.failed),
+                chunks=tally.chunks + sum(len(pending.chunks) for pending in self.pending),
+                source=self.source_id,
+                enriched=tally.enrichment.done,
+            )
+        )
 
     def _changed(self) -> Iterator[Source]:
         """The sources that have to be read."""
         failed: list[Failure] = []
-        for source in _sources(self.built, failed):
+        for source in sources(self.built, failed):
             if source.id in self.seen:
                 self.tally.failed.append(Failure(source.uri, f"another source has the same id {source.id!r}"))
                 continue
@@ -189,7 +178,7 @@ class Run:
                 and not self.force
                 and source.stamp
                 and known.stamp == source.stamp
-                and known.fingerprint == _fingerprint(self.options, source)
+                and known.fingerprint == fingerprint_of(self.options, source)
             ):
                 self.tally.unchanged += 1
                 continue
@@ -201,7 +190,7 @@ class Run:
 
     def _take(self, source: Source, document: Document, chunks: Sequence[Chunk]) -> None:
         known = self.writer.known(source.id)
-        fingerprint = _fingerprint(self.options, source)
+        fingerprint = fingerprint_of(self.options, source)
         same = known is not None and (known.content_hash, known.fingerprint) == (document.content_hash, fingerprint)
         if same and not self.force:
             self.writer.touch(document.id, stamp=source.stamp)
@@ -209,13 +198,48 @@ class Run:
             return
         if not chunks:
             raise SourceError("there is no text in it", source=source.uri)
-        for enricher in self.built.ingest.enrichers:
-            chunks = enricher.enrich(chunks, document)
-        if self.embedder is not None:
-            chunks = self._fitted(chunks, self.embedder, source)
         self.pending.append(Pending(document, chunks, source, fingerprint, known is not None))
 
-    def _fitted(self, chunks: Sequence[Chunk], embedder: Embedder, source: Source) -> list[Chunk]:
+    def _enriched(self, cut: Sequence[Pending]) -> list[Pending]:
+        """The documents with enriched chunks that fit the encoder's window; those that fail are noted and left out.
+
+        A document with a chunk whose model server failed gets another fingerprint, so that the next run takes it up
+        again and asks for what is missing.
+        """
+        tally = self.tally.enrichment
+        before = len(tally.failed)
+        ready = list(cut)
+        for enricher in self.built.ingest.enrichers:
+            if isinstance(enricher, BatchEnricher):
+                batch = [Cut(pending.document, pending.chunks) for pending in ready]
+                enriched = enricher.enrich_batch(batch, tally)
+                ready = [replace(old, chunks=new) for old, new in zip(ready, enriched, strict=True)]
+            else:
+                ready = self._each(ready, enricher.enrich)
+        if self.embedder is not None:
+            ready = self._each(ready, partial(self._fitted, embedder=self.embedder))
+        again = {failure.document_id for failure in tally.failed[before:] if failure.passing}
+        return [
+            replace(pending, fingerprint=f"{pending.fingerprint} incomplete")
+            if pending.document.id in again
+            else pending
+            for pending in ready
+        ]
+
+    def _each(
+        self, several: Sequence[Pending], work: Callable[[Sequence[Chunk], Document], Sequence[Chunk]]
+    ) -> list[Pending]:
+        done = []
+        for pending in several:
+            try:
+                done.append(replace(pending, chunks=work(pending.chunks, pending.document)))
+            except (SourceError, ModelError) as error:
+                if self.strict:
+                    raise
+                self.tally.failed.append(Failure(pending.source.uri, error.message))
+        return done
+
+    def _fitted(self, chunks: Sequence[Chunk], document: Document, *, embedder: Embedder) -> list[Chunk]:
         """Shorten contexts from the left until context and text fit the encoder's window; refuse texts that do not."""
         window = embedder.tokenizer.max_tokens
         fitted = []
@@ -228,7 +252,7 @@ class Run:
                 raise SourceError(
                     f"the chunk at [{chunk.span.start}, {chunk.span.end}) has {text_tokens} tokens, "
                     f"the encoder's window is {window}",
-                    source=source.uri,
+                    source=document.source,
                     hint="choose smaller chunks: ingest.chunk",
                 )
             ranges = embedder.tokenizer.offsets(chunk.context)
@@ -241,10 +265,11 @@ class Run:
         return fitted
 
     def flush(self) -> None:
-        """Embed what is pending, hand it to the writer, commit when enough has come together."""
-        vectors = self._vectors([chunk for pending in self.pending for chunk in pending.chunks])
+        """Enrich and embed what is pending, hand it to the writer, commit when enough has come together."""
+        ready = self._enriched(self.pending)
+        vectors = self._vectors([chunk for pending in ready for chunk in pending.chunks])
         at = 0
-        for pending in self.pending:
+        for pending in ready:
             mine = None if vectors is None else vectors[at : at + len(pending.chunks)]
             at += len(pending.chunks)
             self.writer.add(
@@ -290,7 +315,7 @@ class Run:
         return np.stack([found[key] for key in keys])
 
 
-def _sources(built: Built, failed: list[Failure]) -> Iterator[Source]:
+def sources(built: Built, failed: list[Failure]) -> Iterator[Source]:
     """Every connector's sources; a connector that cannot list is a failure, and the others go on."""
     for connector in built.ingest.connectors:
         try:
@@ -308,14 +333,15 @@ def _count(built: Built) -> int | None:
     return total
 
 
-def _options(built: Built) -> str:
+def indexing_options(built: Built) -> str:
     """What, besides a source itself, decides how it is indexed."""
     spec, components = built.spec.ingest, built.components
     parts = [spec.chunk.model_dump(mode="json"), [part.model_dump(mode="json") for part in spec.enrich], FORMAT]
     given = [type(part).__qualname__ for part in (components.chunker, *(components.enrichers or ())) if part]
-    return json.dumps([parts, given], sort_keys=True)
+    rest = [part.identity for part in built.ingest.enrichers if isinstance(part, BatchEnricher)]
+    return json.dumps([parts, given, *rest], sort_keys=True)
 
 
-def _fingerprint(options: str, source: Source) -> str:
+def fingerprint_of(options: str, source: Source) -> str:
     parts = json.dumps([options, dict(source.meta), source.access], sort_keys=True)
     return blake2b(parts.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()

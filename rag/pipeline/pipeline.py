@@ -173,8 +173,8 @@ class Pipeline:
         return report
 
     def plan(self, *, force: bool = False) -> IngestPlan:
-        """What `ingest` would do, without reading or writing any document."""
-        from rag.pipeline.ingest import plan
+        """What `ingest` would do. Writes nothing; documents are read only where enriching them would cost something."""
+        from rag.pipeline.plan import plan
 
         return plan(self._built, force=force)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from time import perf_counter
 
+from rag.enrich.tally import Cost, EnrichmentReport, EnrichmentTally
+
 
 @dataclass(frozen=True, slots=True)
 class Failure:
@@ -20,7 +22,7 @@ class IngestReport:
 
     `embedded` and `cached` count chunks whose vector was computed or found in the embedding cache. `truncated` counts
     chunks that lost text to the encoder's window: a chunk that does not fit is refused or its context is shortened
-    (`shortened`), so it stays 0.
+    (`shortened`), so it stays 0. `enrichment` is what enrichers asked of a language model.
     """
 
     added: int = 0
@@ -34,30 +36,39 @@ class IngestReport:
     cached: int = 0
     shortened: int = 0
     truncated: int = 0
+    enrichment: EnrichmentReport = field(default_factory=EnrichmentReport)
     seconds: float = 0.0
     generation: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IngestProgress:
-    """How far a run is. `total` is ``None`` where a connector cannot count without reading."""
+    """How far a run is. `total` is ``None`` where a connector cannot count without reading.
+
+    `enriched` counts chunks that a language model was asked about, those from the cache included.
+    """
 
     done: int
     total: int | None
     failed: int
     chunks: int
     source: str
+    enriched: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IngestPlan:
-    """What a run would do, by document id. `changed` holds also those that must be read to know."""
+    """What a run would do, by document id. `changed` holds also those that must be read to know.
+
+    `enrichment` is what the added and changed documents would cost where enrichers ask a language model, else ``None``.
+    """
 
     added: tuple[str, ...] = ()
     changed: tuple[str, ...] = ()
     unchanged: int = 0
     vanished: tuple[str, ...] = ()
     failed: tuple[Failure, ...] = ()
+    enrichment: Cost | None = None
 
 
 @dataclass(slots=True)
@@ -76,6 +87,7 @@ class Tally:
     embedded: int = 0
     cached: int = 0
     shortened: int = 0
+    enrichment: EnrichmentTally = field(default_factory=EnrichmentTally)
     listed_all: bool = True
 
     @property
@@ -94,6 +106,7 @@ class Tally:
             embedded=self.embedded,
             cached=self.cached,
             shortened=self.shortened,
+            enrichment=self.enrichment.report(),
             seconds=perf_counter() - self.started,
             generation=generation,
         )

@@ -29,6 +29,8 @@ def test_the_example_of_the_manual_reads_as_it_looks() -> None:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
+        ('tags contains "a b"', Condition(op="contains", field="tags", values=("a b",))),
+        ('contains contains "x"', Condition(op="contains", field="contains", values=("x",))),
         ('tag in ("a","b", 3)', Condition(op="in", field="tag", values=("a", "b", 3))),
         (
             "a = 1 or b = 2 and c = 3",
@@ -52,10 +54,11 @@ def test_every_form_is_read(text: str, expected: Condition) -> None:
     ("text", "column", "message"),
     [
         ("", 1, "expected a field, found the end"),
-        ("year", 5, "expected `=`, `!=`, `<=`, `>=` or `in`, found the end"),
+        ("year", 5, "expected `=`, `!=`, `<=`, `>=`, `in` or `contains`, found the end"),
         ("year > 2020", 6, "expected a field, a value or a sign"),
         ("year >= null", 9, "expected a value to compare with, found 'null'"),
         ("lang = en", 8, "expected a value"),
+        ("tags contains 3", 15, 'expected a "text" in quotes, found'),
         ('lang = "en', 8, "expected a field, a value or a sign"),
         ("a = 1 b = 2", 7, "expected `and`, `or` or the end, found 'b'"),
         ("(a = 1", 7, "expected `)`, found the end"),

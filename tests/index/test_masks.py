@@ -132,6 +132,7 @@ def test_a_mask_is_kept_for_the_next_question_and_cannot_be_changed(index) -> No
         mask[0] = False
 
 
+ITEMS = ["", "1", "a", "b c", "ü"]
 VALUES = st.sampled_from([None, True, False, 0, 1, 2, 1.0, 1.5, "", "1", "a"])
 LEAVES = st.one_of(
     st.builds(lambda f, v: Condition(op="eq", field=f, values=(v,)), st.sampled_from("xy"), VALUES),
@@ -140,6 +141,9 @@ LEAVES = st.one_of(
     ),
     st.builds(lambda f, a, b: Condition(op="range", field=f, values=(a, b)), st.sampled_from("xy"), VALUES, VALUES),
     st.builds(lambda f: Condition(op="exists", field=f), st.sampled_from("xy")),
+    st.builds(
+        lambda f, v: Condition(op="contains", field=f, values=(v,)), st.sampled_from("xy"), st.sampled_from(ITEMS)
+    ),
 )
 CONDITIONS = st.recursive(
     LEAVES,
@@ -167,6 +171,8 @@ def holds(condition: Condition, meta: dict[str, Scalar]) -> bool:
     value = meta[condition.field]
     if condition.op == "exists":
         return value is not None
+    if condition.op == "contains":
+        return isinstance(value, str) and str(condition.values[0]) in value.split("; ")
     if condition.op == "range":
         given_ends = [end for end in condition.values if end is not None]
         if value is None or any(KINDS[type(end)] != KINDS[type(value)] for end in given_ends):
@@ -179,7 +185,7 @@ def holds(condition: Condition, meta: dict[str, Scalar]) -> bool:
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(condition=CONDITIONS)
 def test_sqlite_and_python_agree_on_every_condition(index, condition: Condition) -> None:
-    values: list[Scalar] = [None, True, False, 0, 1, 2, 1.0, 1.5, "", "1", "a"]
+    values: list[Scalar] = [None, True, False, 0, 1, 2, 1.0, 1.5, "", "1", "a", "a; b c", "b; c; ü", "a;1"]
     metas: list[dict[str, Scalar]] = [{}, *({"x": value} for value in values)]
     metas += [{"x": a, "y": b} for a, b in zip(values, reversed(values), strict=True)]
     if not index.directory.exists():
