@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from rag.types import Answer, Evidence, Query, Ranking
+from rag.types import Answer, Dropped, Evidence, Query, Ranking
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +28,11 @@ class Reranked:
 
 @dataclass(frozen=True, slots=True)
 class Compressed:
-    """The evidence the generator will be given."""
+    """The evidence the generator will be given, and the sentences it will not."""
 
     at: int
     evidence: tuple[Evidence, ...]
+    dropped: tuple[Dropped, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

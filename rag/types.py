@@ -324,6 +324,14 @@ class Evidence:
 
 
 @dataclass(frozen=True, slots=True)
+class Dropped:
+    """A sentence that compression looked at and left out, with the score it got."""
+
+    span: Span
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
 class Citation:
     """The range ``[start, end)`` of the answer's text that the numbered evidence supports (numbers from 1).
 

@@ -14,7 +14,7 @@ from rag.cli.options import colours
 if TYPE_CHECKING:
     from rag.index.reader import Reader
     from rag.pipeline.pipeline import SearchResult
-    from rag.types import Answer, Evidence, Location, Ranking, Span, StageRecord, Trace
+    from rag.types import Answer, Evidence, Location, Meta, Ranking, Span, StageRecord, Trace
 
 Locate: TypeAlias = "Callable[[Span], Location]"
 
@@ -219,7 +219,7 @@ def trace(value: Trace) -> str:
 
 def _remark(record: StageRecord, before: Ranking | None) -> str:
     if record.stage == "compress":
-        return f"{record.notes['characters_in']} -> {record.notes['characters_out']} characters"
+        return _compressed(record.notes)
     if record.stage == "generate":
         tokens = record.notes["prompt_tokens"], record.notes["completion_tokens"]
         return f"{tokens[0]} + {tokens[1]} tokens" if any(tokens) else "no model tokens"
@@ -228,6 +228,13 @@ def _remark(record: StageRecord, before: Ranking | None) -> str:
     if record.stage == "rerank" and before is not None and record.rankings:
         return ", ".join(moves(before, record.rankings[-1])[:4])
     return ""
+
+
+def _compressed(notes: Meta) -> str:
+    said = f"{notes['characters_in']} -> {notes['characters_out']} characters"
+    if "sentences_in" in notes:
+        said += f", {notes['sentences_in']} -> {notes['sentences_out']} sentences"
+    return f"{said}, the best one is over the budget" if notes.get("over_budget") else said
 
 
 def moves(before: Ranking, after: Ranking) -> list[str]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from rag.config.spec import Spec
 
 if TYPE_CHECKING:
     from rag.compress.base import Compressor
+    from rag.compress.budget import Budget
+    from rag.compress.extract import SentenceSelector
     from rag.resources import Resources
 
 
@@ -37,29 +39,100 @@ class WholeChunksSpec(CompressorSpec):
         return WholeChunks(resources, keep=self.keep)
 
 
-class SentencesSpec(CompressorSpec):
+class BudgetedSpec(CompressorSpec):
+    """What compressors have in common that keep the best sentences up to a budget."""
+
+    keep: int = Field(20, ge=1, le=1_000)
+    """How many of the best chunks to take sentences from."""
+    tokens: int | None = Field(1200, ge=1)
+    """How much text to keep at most, in the embedder's tokens; `null` for no such limit."""
+    ratio: float | None = Field(None, gt=0, le=1)
+    """How much text to keep at most, as a share of the characters of those chunks: 0.35."""
+
+    @model_validator(mode="after")
+    def _some_limit(self) -> BudgetedSpec:
+        if self.tokens is None and self.ratio is None:
+            raise ValueError("give tokens or ratio; `none` keeps whole chunks")
+        return self
+
+    @property
+    def budget(self) -> Budget:
+        from rag.compress.budget import Budget
+
+        return Budget(tokens=self.tokens, ratio=self.ratio)
+
+    def _extractive(self, resources: Resources, selector: SentenceSelector) -> Compressor:
+        from rag.compress.extract import ExtractiveCompressor
+
+        return ExtractiveCompressor(resources, selector, keep=self.keep)
+
+
+class SentencesSpec(BudgetedSpec):
     """The sentences nearest to the question, up to a budget, in the order of their documents."""
 
     use: Literal["sentences"] = "sentences"
-    keep: int = Field(20, ge=1, le=1_000)
-    """How many of the best chunks to take sentences from."""
-    tokens: int = Field(1200, ge=1)
-    """How much text to keep, in the embedder's tokens."""
     document_weight: float = Field(0.3, ge=0)
     """How much the chunk's own nearness to the question counts beside the sentence's."""
     duplicate_cosine: float = Field(0.9, gt=0, le=1)
     """A sentence nearer than this to one already kept is left out."""
 
     def build(self, resources: Resources) -> Compressor:
-        from rag.compress.sentences import SentenceCompressor
+        from rag.compress.sentences import NearestSentences
 
-        return SentenceCompressor(
+        return self._extractive(
             resources,
-            keep=self.keep,
-            tokens=self.tokens,
-            document_weight=self.document_weight,
-            duplicate_cosine=self.duplicate_cosine,
+            NearestSentences(
+                resources,
+                budget=self.budget,
+                document_weight=self.document_weight,
+                duplicate_cosine=self.duplicate_cosine,
+            ),
         )
 
 
-BUILT_IN: tuple[type[CompressorSpec], ...] = (WholeChunksSpec, SentencesSpec)
+class HybridSpec(BudgetedSpec):
+    """Sentences by meaning, words, place under their heading, and what the best ones name; up to a budget.
+
+    Keeps most of what answers, above all where that stands in two documents.
+    """
+
+    use: Literal["hybrid"] = "hybrid"
+    chunk_weight: float = Field(0.3, ge=0)
+    """How much the chunk's nearness to the question counts; the sentence's own counts 1."""
+    coverage_weight: float = Field(0.5, ge=0)
+    """How much the share of the question's words counts that the sentence has."""
+    lead_weight: float = Field(0.2, ge=0)
+    """How much it counts that a sentence stands right under a heading."""
+    bridge_weight: float = Field(0.4, ge=0)
+    """How much it counts that one of the best sentences names the heading over this one."""
+    duplicate_cosine: float = Field(0.9, gt=0, le=1)
+    """A sentence nearer than this to one already kept is left out."""
+
+    def build(self, resources: Resources) -> Compressor:
+        from rag.compress.hybrid import SignedSentences, Weights
+
+        weights = Weights(
+            chunk=self.chunk_weight, coverage=self.coverage_weight, lead=self.lead_weight, bridge=self.bridge_weight
+        )
+        selector = SignedSentences(
+            resources, budget=self.budget, weights=weights, duplicate_cosine=self.duplicate_cosine
+        )
+        return self._extractive(resources, selector)
+
+
+class Bm25Spec(BudgetedSpec):
+    """The sentences with most of the question's words, up to a budget; no model is run."""
+
+    use: Literal["bm25"] = "bm25"
+    k1: float = Field(1.5, ge=0)
+    """How fast a word that stands again in a sentence stops adding."""
+    b: float = Field(0.75, ge=0, le=1)
+    """How much long sentences are held back: 0 not at all, 1 in full."""
+
+    def build(self, resources: Resources) -> Compressor:
+        from rag.compress.bm25 import WordedSentences
+
+        return self._extractive(resources, WordedSentences(resources, budget=self.budget, k1=self.k1, b=self.b))
+
+
+BUILT_IN: tuple[type[CompressorSpec], ...] = (WholeChunksSpec, SentencesSpec, HybridSpec, Bm25Spec)

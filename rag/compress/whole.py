@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from rag.compress.base import Compression
 from rag.compress.evidence import evidence
-from rag.types import Evidence, Query, Ranking
+from rag.types import Query, Ranking
 
 if TYPE_CHECKING:
     from rag.resources import Resources
@@ -19,11 +20,13 @@ class WholeChunks:
         self.resources = resources
         self.keep = keep
 
-    def compress(self, queries: Sequence[Query], rankings: Sequence[Ranking]) -> list[tuple[Evidence, ...]]:
+    def compress(self, queries: Sequence[Query], rankings: Sequence[Ranking]) -> list[Compression]:
         if not any(rankings):
-            return [() for _ in rankings]
+            return [Compression() for _ in rankings]
         reader = self.resources.index.reader()
         return [
-            tuple(evidence(reader, hit.chunk, hit.chunk.span, score=hit.score) for hit in ranking.hits[: self.keep])
+            Compression(
+                tuple(evidence(reader, hit.chunk, hit.chunk.span, score=hit.score) for hit in ranking.hits[: self.keep])
+            )
             for ranking in rankings
         ]

@@ -318,15 +318,16 @@ class Pipeline:
         stage = self._built.ask.compressor
         with self._clock("rag.compress", stage.use) as clock:
             kept = stage.run.compress([work.queries[0] for work in works], [work.ranking for work in works])
-        for work, evidence in zip(works, kept, strict=True):
-            work.evidence = evidence
+        for work, compression in zip(works, kept, strict=True):
+            work.evidence = compression.evidence
             notes: dict[str, Scalar] = {
                 "characters_in": sum(len(hit.chunk.text) for hit in work.ranking),
-                "characters_out": sum(len(part.text) for part in evidence),
+                "characters_out": sum(len(part.text) for part in compression.evidence),
+                **compression.notes,
             }
-            seconds = clock.seconds / len(works)
-            self._record(work, "compress", stage.use, seconds, len(work.ranking), len(evidence), notes=notes)
-            yield Compressed(work.at, evidence)
+            seconds, given = clock.seconds / len(works), len(compression.evidence)
+            self._record(work, "compress", stage.use, seconds, len(work.ranking), given, notes=notes)
+            yield Compressed(work.at, compression.evidence, compression.dropped)
 
     def _write(self, works: list[Work]) -> Iterator[Event]:
         generator, citer = self._built.ask.generator, self._built.ask.citer

@@ -12,12 +12,13 @@ from itertools import pairwise
 
 from rag.chunk.base import Chunker
 from rag.cite.base import Citer
-from rag.compress.base import Compressor
+from rag.compress.base import Compression, Compressor
 from rag.generate.base import Generator, Outcome
 from rag.query.base import QueryTransform
 from rag.rerank.base import Reranker
 from rag.retrieve.base import Fuser, Retriever
 from rag.testing.sample import QUESTIONS, TEXTS, paragraphs
+from rag.text.sentences import sentences
 from rag.types import (
     Background,
     Chunk,
@@ -143,7 +144,9 @@ def check_compressor(
     chunks: Sequence[Chunk],
     questions: Sequence[str] = QUESTIONS,
 ) -> None:
-    """Evidence is the document's text at its span, from a chunk it was given; order and size of the batch; same again.
+    """Whole sentences of the given chunks, none twice, those of a document in its order; batch order; same again.
+
+    What is kept and what was dropped do not overlap, and together are no more than what was given.
 
     Args:
         documents: by id, those of `chunks`.
@@ -154,18 +157,50 @@ def check_compressor(
     kept = compressor.compress(queries, rankings)
     _same_length(queries, kept)
     _expect(compressor.compress([], []) == [], "an empty batch must give an empty list")
-    given = {chunk.id for chunk in chunks}
-    for query, ranking, parts in zip(queries, rankings, kept, strict=True):
-        _expect(len(parts) > 0, "a full ranking left no evidence")
-        for part in parts:
-            text = documents[part.span.document_id].text
-            _expect(text[part.span.start : part.span.end] == part.text, f"not the document's text at {part.span}")
-            _expect(bool(part.text.strip()), f"evidence without text at {part.span}")
-            _expect(part.chunk_id in given, f"evidence of a chunk that was not given: {part.chunk_id}")
-            _expect(bool(part.source), f"evidence without a source at {part.span}")
+    for query, ranking, compression in zip(queries, rankings, kept, strict=True):
+        _expect(len(compression.evidence) > 0, "a full ranking left no evidence")
+        _check_evidence(compression.evidence, documents, chunks)
+        _check_dropped(compression, documents, chunks)
         alone = compressor.compress([query], [ranking])[0]
-        _expect([part.span for part in alone] == [part.span for part in parts], "differs alone and in a batch")
-    _expect(compressor.compress(queries[:1], [Ranking()]) == [()], "an empty ranking must give no evidence")
+        spans = [part.span for part in compression.evidence]
+        _expect([part.span for part in alone.evidence] == spans, "differs alone and in a batch")
+    nothing = compressor.compress(queries[:1], [Ranking()])
+    _expect(len(nothing) == 1 and not nothing[0].evidence, "an empty ranking must give no evidence")
+
+
+def _check_evidence(parts: Sequence[Evidence], documents: Mapping[str, Document], chunks: Sequence[Chunk]) -> None:
+    given = {chunk.id for chunk in chunks}
+    for part in parts:
+        text = documents[part.span.document_id].text
+        _expect(text[part.span.start : part.span.end] == part.text, f"not the document's text at {part.span}")
+        _expect(bool(part.text.strip()), f"evidence without text at {part.span}")
+        _expect(math.isfinite(part.score), f"a score that is not finite at {part.span}")
+        _expect(part.chunk_id in given, f"evidence of a chunk that was not given: {part.chunk_id}")
+        _expect(bool(part.source), f"evidence without a source at {part.span}")
+    for chunk in chunks:
+        for start, end in sentences(chunk.text):
+            start, end = chunk.span.start + start, chunk.span.start + end
+            cut = [part.span for part in parts if part.span.document_id == chunk.document_id and part.span.end > start]
+            whole = all(span.start <= start and end <= span.end for span in cut if span.start < end)
+            _expect(whole, f"a sentence is cut: [{start}, {end}) of {chunk.document_id}")
+
+
+def _check_dropped(compression: Compression, documents: Mapping[str, Document], chunks: Sequence[Chunk]) -> None:
+    spans = [part.span for part in compression.evidence]
+    left_out = [dropped.span for dropped in compression.dropped]
+    for document in documents:
+        kept = [span for span in spans if span.document_id == document]
+        _expect(kept == sorted(kept), f"not in the order of the text: {kept}")
+        both = sorted([*kept, *(span for span in left_out if span.document_id == document)])
+        apart = all(one.end <= other.start for one, other in pairwise(both))
+        _expect(apart, f"evidence and dropped sentences overlap in {document}")
+    given, kept_characters = (sum(map(_visible, texts)) for texts in (chunks, compression.evidence))
+    _expect(kept_characters <= given, f"{kept_characters} characters kept of {given}")
+
+
+def _visible(part: Chunk | Evidence) -> int:
+    """Characters that are not white space."""
+    return sum(map(len, part.text.split()))
 
 
 def check_generator(generator: Generator, *, evidence: Sequence[Evidence], question: str) -> None:

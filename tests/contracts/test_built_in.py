@@ -82,4 +82,4 @@ def test_the_specs_that_need_no_server_have_no_model() -> None:
 def evidence_on(question: str, indexed: Sample) -> tuple[Evidence, ...]:
     everything = Ranking(tuple(ScoredChunk(chunk, -float(at), "all") for at, chunk in enumerate(indexed.chunks)))
     whole = compress.WholeChunksSpec().build(indexed.resources)
-    return whole.compress([Query(text=question)], [everything])[0]
+    return whole.compress([Query(text=question)], [everything])[0].evidence
