@@ -1,0 +1,97 @@
+"""What the answers took: time by stage, tokens, money."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from rag.errors import ConfigError
+from rag.evaluate.report import Latency, StageCost
+from rag.types import Answer, Trace, Usage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Price:
+    """What a million tokens cost, in whatever currency the table is written in."""
+
+    prompt: float
+    completion: float
+
+    def of(self, usage: Usage) -> float:
+        """The price of that usage.
+
+        >>> Price(prompt=0.5, completion=1.5).of(Usage(2_000_000, 1_000_000))
+        2.5
+        """
+        return (usage.prompt_tokens * self.prompt + usage.completion_tokens * self.completion) / 1e6
+
+
+def read_prices(path: Path) -> dict[str, Price]:
+    """A YAML table of prices by model name, ``*`` for any other::
+
+        qwen3-8b: {prompt: 0.05, completion: 0.20}     # a million tokens
+
+    Raises:
+        ConfigError: the file cannot be read or holds something else.
+    """
+    import yaml
+
+    try:
+        table = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"{path}: it cannot be read: {error}") from error
+    if not isinstance(table, dict):
+        raise ConfigError(f"{path}: expected prices by model name")
+    return {str(model): _price(row, f"{path}: {model}") for model, row in table.items()}
+
+
+def price_of(model: str, prices: Mapping[str, Price]) -> Price | None:
+    """The price of a model by its name, else that of ``*``."""
+    return prices.get(model) or prices.get("*")
+
+
+def spent(trace: Trace, answer: Answer | None) -> Usage:
+    """What one question cost: the answer's usage, and what the other stages noted."""
+    total = Usage() if answer is None else answer.usage
+    for record in trace.stages:
+        if record.stage != "generate":
+            prompt, completion, requests = (
+                value if isinstance(value := record.notes.get(name), int) else 0
+                for name in ("prompt_tokens", "completion_tokens", "requests")
+            )
+            total += Usage(prompt, completion, requests)
+    return total
+
+
+def latency(milliseconds: Sequence[float]) -> Latency:
+    """Percentiles with linear interpolation; needs at least one value."""
+    p50, p95 = np.percentile(milliseconds, [50, 95])
+    return Latency(
+        p50_ms=float(p50),
+        p95_ms=float(p95),
+        mean_ms=float(np.mean(milliseconds)),
+        seconds=float(np.sum(milliseconds)) / 1000,
+    )
+
+
+def stage_costs(traces: Sequence[Trace]) -> tuple[StageCost, ...]:
+    """The latency of each stage, by its place in the pipeline; a stage that some questions skip counts where it ran."""
+    times: dict[tuple[int, str, str], list[float]] = {}
+    for trace in traces:
+        for at, record in enumerate(trace.stages):
+            times.setdefault((at, record.stage, record.use), []).append(record.seconds * 1000)
+    return tuple(
+        StageCost(at=at, stage=stage, use=use, latency=latency(values))
+        for (at, stage, use), values in sorted(times.items())
+    )
+
+
+def _price(row: object, where: str) -> Price:
+    if isinstance(row, dict) and row.keys() == {"prompt", "completion"}:
+        prompt, completion = row["prompt"], row["completion"]
+        if all(isinstance(value, int | float) and value >= 0 for value in (prompt, completion)):
+            return Price(prompt=prompt, completion=completion)
+    raise ConfigError(f"{where}: expected prompt and completion, each a price of a million tokens")
