@@ -30,6 +30,10 @@ class EmbedderSpec(Spec):
         """How many tokens of text the encoder reads, where that is known without its files; `validate` asks."""
         return None
 
+    def has_token_states(self) -> bool:
+        """Whether the embedder is a `rag.embed.base.TokenStates` too; `validate` asks."""
+        return False
+
 
 class OnnxSpec(EmbedderSpec):
     """A BERT-type sentence encoder run by onnxruntime on the CPU, without torch."""
@@ -54,6 +58,9 @@ class OnnxSpec(EmbedderSpec):
 
     def window(self) -> int | None:
         return 254 if self.model == "minilm" and not self.document_prompt else None
+
+    def has_token_states(self) -> bool:
+        return self.dimension is None
 
     def build(self) -> Embedder:
         from rag.embed.onnx import OnnxEmbedder
@@ -91,6 +98,9 @@ class SentenceTransformersSpec(EmbedderSpec):
     dimension: int | None = Field(None, ge=1)
     """Keep the first dimensions alone, for models trained so (Matryoshka); empty for all. It makes another index."""
 
+    def has_token_states(self) -> bool:
+        return self.dimension is None
+
     def build(self) -> Embedder:
         from rag.embed.sentence_transformers import SentenceTransformersEmbedder
 
@@ -121,6 +131,9 @@ class HashSpec(EmbedderSpec):
     use: Literal["hash"] = "hash"
     dimension: int = Field(64, ge=8, le=65536)
     """Length of the vectors."""
+
+    def has_token_states(self) -> bool:
+        return True
 
     def build(self) -> Embedder:
         from rag.embed.hash import HashEmbedder

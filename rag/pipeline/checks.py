@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from rag.chunk.specs import SizedSpec
 from rag.config.dump import components, use_name
 from rag.config.problems import Path, dotted
+from rag.rerank.specs import LateInteractionSpec
 from rag.retrieve.specs import DbsfSpec, RrfSpec, SingleSpec, WeightedSpec, ZScoreSpec
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ def conflicts(pipeline: PipelineSpec) -> Iterator[tuple[Path, str]]:
     ingest = pipeline.ingest
     yield from _needs(pipeline)
     yield from _fusing(pipeline.ask)
+    yield from _token_states(pipeline)
     window = ingest.embed.window()
     if window is not None and isinstance(ingest.chunk, SizedSpec) and (ingest.chunk.tokens or 0) > window:
         message = f"expected at most {window}, the window of the embedder, got {ingest.chunk.tokens}"
@@ -47,6 +49,14 @@ def _value(pipeline: PipelineSpec, names: Path) -> object:
     for name in names:
         value = getattr(value, str(name))
     return value
+
+
+def _token_states(pipeline: PipelineSpec) -> Iterator[tuple[Path, str]]:
+    embed = pipeline.ingest.embed
+    for at, spec in enumerate(pipeline.ask.rerank):
+        if isinstance(spec, LateInteractionSpec) and spec.model is None and not embed.has_token_states():
+            message = f"'late-interaction' needs token states, which {embed.use!r} as set in ingest.embed does not give"
+            yield ("ask", "rerank", at, "use"), f"{message}: set its `model`"
 
 
 def _fusing(ask: AskSpec) -> Iterator[tuple[Path, str]]:

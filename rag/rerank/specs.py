@@ -122,4 +122,67 @@ class CrossEncoderSpec(ScoringSpec):
         )
 
 
-BUILT_IN: tuple[type[RerankerSpec], ...] = (MmrSpec, TemporalSpec, CrossEncoderSpec)
+class LateInteractionSpec(ScoringSpec):
+    """Each token of the question looks for its best match in the chunk (MaxSim, arXiv 2004.12832).
+
+    Without a `model` it takes the token states of the pipeline's embedder, which was not trained for it: a help on top
+    of the first stage's scores, not instead of them.
+    """
+
+    use: Literal["late-interaction"] = "late-interaction"
+    model: str | None = Field(None, min_length=1)
+    """A sentence-transformers `MultiVectorEncoder` (a ColBERT): a folder, or a name on the Hugging Face hub; needs
+    the extra `hf`. Empty: the token states of the pipeline's embedder."""
+    weight: float | None = Field(0.5, gt=0)
+    """How much MaxSim counts beside the first stage's score, each divided by its deviation; null: MaxSim alone."""
+    prune: float | None = Field(None, ge=0)
+    """Score only candidates with at least ``t - prune * |t|``, t being the first-stage score of the `keep`-th. Empty:
+    all; a larger value prunes less."""
+    patience: int | None = Field(None, ge=1)
+    """Stop scoring when so many candidates in a row did not get among the best `keep`; empty: never."""
+    cache_mib: int = Field(256, ge=0)
+    """Memory for the token vectors of chunks that were found lately; a chunk of 160 tokens takes a quarter of a MiB."""
+    device: str | None = None
+    """For `model`: `cpu`, `cuda`, `cuda:1`, `mps`; empty for the best there is."""
+    allow_download: bool = False
+    """For `model`: fetch missing weights from the Hugging Face hub."""
+
+    def missing(self) -> str | None:
+        from rag.models.weights import missing_package, missing_weights
+
+        if self.model is None:
+            return None
+        return missing_package("sentence_transformers", extra="hf") or missing_weights(
+            self.model, allow_download=self.allow_download
+        )
+
+    def encoder(self, resources: Resources) -> TokenEncoder:
+        """The encoder, shared with every stage that names it with the same options."""
+        from rag.models.token_cache import CachedTokenEncoder
+        from rag.models.token_encoder import EmbedderTokenEncoder, MultiVectorTokenEncoder
+
+        def make() -> TokenEncoder:
+            if self.model is None:
+                return EmbedderTokenEncoder(resources.embedder)
+            return MultiVectorTokenEncoder(self.model, device=self.device, allow_download=self.allow_download)
+
+        key = ("token-encoder", self.model, self.device, self.allow_download)
+        encoder = resources.shared(key, make)
+        kept = self.cache_mib << 20
+        return resources.shared((*key, kept), lambda: CachedTokenEncoder(encoder, kept_bytes=kept))
+
+    def build(self, resources: Resources) -> Reranker:
+        from rag.rerank.late_interaction import LateInteractionReranker
+
+        return LateInteractionReranker(
+            self.encoder(resources),
+            keep=self.keep,
+            depth=self.depth,
+            weight=self.weight,
+            prune=self.prune,
+            patience=self.patience,
+            margin=self.margin,
+        )
+
+
+BUILT_IN: tuple[type[RerankerSpec], ...] = (MmrSpec, TemporalSpec, CrossEncoderSpec, LateInteractionSpec)

@@ -50,7 +50,7 @@ def test_a_fuser_keeps_its_contract(spec: type[FuserSpec], keep: int, indexed: S
 
 
 # Those that ask a model are run with one in tests/rerank.
-@pytest.mark.parametrize("spec", [rerank.MmrSpec], ids=lambda spec: spec.__name__)
+@pytest.mark.parametrize("spec", [rerank.MmrSpec, rerank.LateInteractionSpec], ids=lambda spec: spec.__name__)
 @pytest.mark.parametrize("keep", [1, 4, 100])
 def test_a_reranker_keeps_its_contract(spec: type[RerankerSpec], keep: int, indexed: Sample) -> None:
     check_reranker(spec(keep=keep).build(indexed.resources), chunks=indexed.chunks, keep=keep)

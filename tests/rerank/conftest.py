@@ -88,6 +88,32 @@ def tiny_cross_encoder(tmp_path: Path) -> Callable[..., Path]:
     return make
 
 
+@pytest.fixture
+def tiny_multi_vector(tmp_path: Path) -> Callable[[], Path]:
+    def make() -> Path:
+        torch = pytest.importorskip("torch", reason="torch is not installed (extra hf)")
+        sentence_transformers = pytest.importorskip("sentence_transformers")
+        import transformers
+
+        torch.manual_seed(7)
+        config = transformers.BertConfig(
+            vocab_size=len(WORDS),
+            hidden_size=16,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            intermediate_size=32,
+            max_position_embeddings=64,
+        )
+        plain = tmp_path / "tiny-encoder"
+        transformers.BertModel(config).save_pretrained(plain)
+        save_tokenizer(plain, window=64)
+        folder = tmp_path / "tiny-multi-vector"
+        sentence_transformers.MultiVectorEncoder(str(plain), device="cpu").save_pretrained(str(folder))
+        return folder
+
+    return make
+
+
 def save_tokenizer(folder: Path, *, window: int) -> None:
     """A word-piece tokenizer over `WORDS` in the layout of transformers."""
     import tokenizers

@@ -1,0 +1,132 @@
+"""Reranking by late interaction: every token of the question looks for its best match in the chunk."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from heapq import heapify, heapreplace, nlargest
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rag.models.token_encoder import TokenEncoder, TokenVectors, maxsim
+from rag.rerank.reorder import is_sure, reordered, unchanged
+from rag.types import Query, Ranking, Scalar
+
+Floats = NDArray[np.float64]
+
+
+class LateInteractionReranker:
+    """MaxSim over token vectors (arXiv 2004.12832), alone or on top of the first stage's scores.
+
+    With `weight`, the score is ``first / sd(first) + weight * maxsim / sd(maxsim)``, with population deviations over
+    the candidates scored before any early exit; without, MaxSim alone.
+
+    Two ways to score fewer candidates, both of "Efficient multivector reranking with strong first-stage retrievers"
+    (as in its code, vectorium): `prune` leaves out those whose first-stage score lies clearly below that of the last
+    one kept, `patience` stops when so many in a row did not get among the best `keep`. Those left out follow behind.
+    """
+
+    def __init__(
+        self,
+        encoder: TokenEncoder,
+        *,
+        keep: int,
+        depth: int = 50,
+        weight: float | None = 0.5,
+        prune: float | None = None,
+        patience: int | None = None,
+        margin: float | None = None,
+    ) -> None:
+        self.encoder = encoder
+        self.keep = keep
+        self.depth = depth
+        self.weight = weight
+        self.prune = prune
+        self.patience = patience
+        self.margin = margin
+
+    def rerank(self, queries: Sequence[Query], rankings: Sequence[Ranking]) -> list[Ranking]:
+        unsure = [at for at, ranking in enumerate(rankings) if not is_sure(ranking, self.margin)]
+        vectors = dict(zip(unsure, self.encoder.encode_queries([queries[at].text for at in unsure]), strict=True))
+        return [
+            self._one(vectors[at], ranking) if at in vectors else unchanged(ranking, keep=self.keep, why="margin")
+            for at, ranking in enumerate(rankings)
+        ]
+
+    def _one(self, query: TokenVectors, ranking: Ranking) -> Ranking:
+        hits = ranking.hits[: self.depth]
+        first = np.array([hit.score for hit in hits])
+        count = len(hits) if self.prune is None else unpruned(first, keep=self.keep, share=self.prune)
+        at_once = count if self.patience is None else min(self.keep, count)
+
+        def similarity(start: int, end: int) -> Floats:
+            documents = self.encoder.encode_documents([hit.chunk.indexed_text for hit in hits[start:end]])
+            return maxsim(query, documents).astype(np.float64)
+
+        found = similarity(0, at_once)
+        scales = _deviation(first[:at_once]), _deviation(found)
+
+        def score(start: int, end: int) -> Floats:
+            return self._combined(first[start:end], similarity(start, end), scales)
+
+        scores = self._combined(first[:at_once], found, scales).tolist()
+        if self.patience is not None:
+            scores = early_exit(scores, score, count=count, keep=self.keep, patience=self.patience)
+        notes: dict[str, Scalar] = {"scored": len(scores), "pruned": len(hits) - count, "exited": count - len(scores)}
+        return reordered(ranking, dict(enumerate(scores)), keep=self.keep, origin="late-interaction", notes=notes)
+
+    def _combined(self, first: Floats, similar: Floats, scales: tuple[float, float]) -> Floats:
+        if self.weight is None:
+            return similar
+        return first / scales[0] + self.weight * similar / scales[1]
+
+
+def unpruned(scores: Floats, *, keep: int, share: float) -> int:
+    """How many candidates are worth scoring: those with ``t - share * |t|`` and more, t being the `keep`-th score.
+
+    All, if there are no more than `keep`. A larger share prunes less.
+
+    Args:
+        scores: (n,) of the first stage, best first.
+
+    >>> unpruned(np.array([10, 9, 8, 7.9, 7]), keep=3, share=0.05)  # 7.6 and more
+    4
+    """
+    if len(scores) <= keep:
+        return len(scores)
+    last = scores[keep - 1]
+    return max(keep, int(np.count_nonzero(scores >= last - share * abs(last))))
+
+
+def early_exit(
+    scores: Sequence[float], score: Callable[[int, int], Floats], *, count: int, keep: int, patience: int
+) -> list[float]:
+    """The scores of the first candidates, until `patience` in a row did not get among the best `keep`.
+
+    Args:
+        scores: of those scored already, the first `keep` at least, or all.
+        score: gives the scores from one position up to another; asked for no candidate that is not needed.
+        count: how many candidates there are.
+    """
+    found = list(scores)
+    best = nlargest(keep, (value for value in found if np.isfinite(value)))
+    best += [-np.inf] * (keep - len(best))
+    heapify(best)
+    misses = 0
+    while len(found) < count and misses < patience:
+        at = len(found)
+        for value in score(at, min(count, at + patience - misses)).tolist():
+            found.append(value)
+            if value > best[0]:
+                heapreplace(best, value)
+                misses = 0
+            else:
+                misses += 1
+    return found
+
+
+def _deviation(values: Floats) -> float:
+    """The population deviation of the finite values; 1 where they do not differ, so that dividing changes nothing."""
+    finite = values[np.isfinite(values)]
+    spread = float(finite.std()) if len(finite) else 0.0
+    return spread if spread > 0 else 1.0
