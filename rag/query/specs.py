@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from rag.config.spec import Spec
 
@@ -13,8 +13,11 @@ if TYPE_CHECKING:
 
     from rag.models.llm import Sampling
     from rag.query.asking import Asker
+    from rag.query.bandit_state import BanditState
     from rag.query.base import QueryTransform
     from rag.resources import Resources
+
+Strategy = Literal["none", "paraphrase", "simplify", "disambiguate", "expand", "clarify"]
 
 
 class QueryTransformSpec(Spec):
@@ -238,6 +241,49 @@ class GenCrfSpec(AskingSpec):
         )
 
 
+class BanditSpec(AskingSpec):
+    """One strategy of rewriting for each question, chosen by what rewards have taught (QueryBandits)."""
+
+    use: Literal["bandit"] = "bandit"
+    state: str = ".ragloom/bandit.sqlite"
+    """The file of what was learnt; made at first use. Several processes may share it."""
+    arms: tuple[Strategy, ...] = Field(
+        ("none", "paraphrase", "simplify", "disambiguate", "expand", "clarify"), min_length=2
+    )
+    """The strategies to choose from; `none` leaves the question alone and is all that is chosen before any reward."""
+    prior: float = Field(1.0, gt=0, allow_inf_nan=False)
+    """How much evidence it takes to move an arm from its start (lambda)."""
+    spread: float = Field(0.25, ge=0, allow_inf_nan=False)
+    """How much is tried out; 0 always takes what looks best."""
+    seed: int = Field(0, ge=0)
+    """With the same state the same choices."""
+    prompt: str = "bandit"
+    """The prompt template, by name: ``{question}`` and ``{instruction}``."""
+
+    @field_validator("arms")
+    @classmethod
+    def _arms_differ(cls, arms: tuple[Strategy, ...]) -> tuple[Strategy, ...]:
+        if len(set(arms)) < len(arms):
+            raise ValueError("an arm stands twice")
+        return arms
+
+    def stored(self) -> BanditState:
+        """What was learnt, and where rewards go."""
+        from pathlib import Path
+
+        from rag.query.bandit_state import BanditState
+        from rag.query.features import FEATURES
+
+        return BanditState(Path(self.state), features=FEATURES, prior=self.prior)
+
+    def build(self, resources: Resources) -> QueryTransform:
+        from rag.models.llm import Sampling
+        from rag.query.bandit import Bandit
+
+        asker = self.asker(resources, fields={"instruction"}, sampling=Sampling(temperature=0.0))
+        return Bandit(asker, self.stored(), arms=self.arms, spread=self.spread, seed=self.seed)
+
+
 class CondenseSpec(AskingSpec):
     """A follow-up question made to stand alone by what was said before; the first question of all is left as it is."""
 
@@ -277,6 +323,7 @@ BUILT_IN: tuple[type[QueryTransformSpec], ...] = (
     GenQREnsembleSpec,
     GenQRFusionSpec,
     GenCrfSpec,
+    BanditSpec,
     CondenseSpec,
     TemporalSpec,
 )
