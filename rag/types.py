@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from hashlib import blake2b
+from itertools import groupby
 from typing import Literal, TypeAlias
 
 Scalar: TypeAlias = str | int | float | bool | None
@@ -191,6 +192,11 @@ class Chunk:
         return f"{self.span.document_id}#{self.span.start}-{self.span.end}-{digest}"
 
     @property
+    def key(self) -> tuple[Span, str]:
+        """Equal for the same chunks as `id`, and quick to compare: nothing is hashed that Python does not remember."""
+        return self.span, self.text
+
+    @property
     def indexed_text(self) -> str:
         """What the retrievers see: the context, a line break, the text."""
         return f"{self.context}\n{self.text}" if self.context else self.text
@@ -301,7 +307,15 @@ class Ranking:
     @staticmethod
     def of(scored: Sequence[ScoredChunk], *, keep: int | None = None, background: Background | None = None) -> Ranking:
         """Sort by falling score, then chunk id; keep the first `keep`."""
-        ordered = sorted(scored, key=lambda hit: (-hit.score, hit.chunk.id))
+        ordered = sorted(scored, key=lambda hit: -hit.score)
+        # Ids are hashes of texts: only equal scores are worth making them.
+        for _, run in groupby(range(len(ordered)), lambda at: ordered[at].score):
+            tied = list(run)
+            if keep is not None and tied[0] >= keep:
+                break
+            if len(tied) > 1:
+                span = slice(tied[0], tied[-1] + 1)
+                ordered[span] = sorted(ordered[span], key=lambda hit: hit.chunk.id)
         return Ranking(tuple(ordered[:keep]), background)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rag.retrieve.lists import clean, combine, mean_and_deviation, weights_for
+from rag.retrieve.lists import Key, clean, combine, mean_and_deviation, weights_for
 from rag.types import Ranking, ScoredChunk
 
 
@@ -24,8 +24,8 @@ class DbsfFuser:
         return combine(lists, [_scaled(hits) for hits in lists], weights, keep=self.keep, origin="dbsf")
 
 
-def _scaled(hits: Sequence[ScoredChunk]) -> dict[str, float]:
+def _scaled(hits: Sequence[ScoredChunk]) -> dict[Key, float]:
     mean, deviation = mean_and_deviation([hit.score for hit in hits])
     if deviation == 0:
-        return {hit.chunk.id: 0.0 for hit in hits}
-    return {hit.chunk.id: (hit.score - (mean - 3 * deviation)) / (6 * deviation) for hit in hits}
+        return {hit.chunk.key: 0.0 for hit in hits}
+    return {hit.chunk.key: (hit.score - (mean - 3 * deviation)) / (6 * deviation) for hit in hits}

@@ -5,11 +5,15 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Mapping, Sequence
+from typing import TypeAlias
 
 from rag.errors import ConfigError
-from rag.types import Chunk, Ranking, ScoredChunk
+from rag.types import Chunk, Ranking, ScoredChunk, Span
 
 logger = logging.getLogger(__name__)
+
+Key: TypeAlias = tuple[Span, str]
+"""`Chunk.key`."""
 
 
 def clean(rankings: Sequence[Ranking]) -> list[list[ScoredChunk]]:
@@ -20,11 +24,11 @@ def clean(rankings: Sequence[Ranking]) -> list[list[ScoredChunk]]:
     """
     lists: list[list[ScoredChunk]] = []
     for ranking in rankings:
-        best: dict[str, ScoredChunk] = {}
+        best: dict[Key, ScoredChunk] = {}
         bad = 0
         for hit in ranking:
             if math.isfinite(hit.score):
-                best.setdefault(hit.chunk.id, hit)
+                best.setdefault(hit.chunk.key, hit)
             else:
                 bad += 1
         if bad:
@@ -52,7 +56,7 @@ def weights_for(weights: Sequence[float] | None, rankings: Sequence[Ranking]) ->
 
 def combine(
     lists: Sequence[Sequence[ScoredChunk]],
-    parts: Sequence[Mapping[str, float]],
+    parts: Sequence[Mapping[Key, float]],
     weights: Sequence[float],
     *,
     keep: int,
@@ -61,15 +65,14 @@ def combine(
     """Sum each chunk's weighted parts; best first, ties by chunk id, the first `keep`.
 
     Args:
-        parts: for each list, what it says about each chunk id; an id it lacks adds nothing.
+        parts: for each list, what it says about each chunk; a chunk it lacks adds nothing.
     """
-    chunks: dict[str, Chunk] = {hit.chunk.id: hit.chunk for hits in lists for hit in hits}
+    chunks: dict[Key, Chunk] = {hit.chunk.key: hit.chunk for hits in lists for hit in hits}
     sums = dict.fromkeys(chunks, 0.0)
     for part, weight in zip(parts, weights, strict=True):
-        for key in sums:
-            sums[key] += weight * part.get(key, 0.0)
-    best = sorted(sums, key=lambda key: (-sums[key], key))[:keep]
-    return Ranking(tuple(ScoredChunk(chunks[key], sums[key], origin) for key in best))
+        for key, value in part.items():
+            sums[key] += weight * value
+    return Ranking.of([ScoredChunk(chunks[key], value, origin) for key, value in sums.items()], keep=keep)
 
 
 def mean_and_deviation(scores: Sequence[float]) -> tuple[float, float]:

@@ -23,5 +23,5 @@ class RrfFuser:
     def fuse(self, rankings: Sequence[Ranking]) -> Ranking:
         weights = weights_for(self.weights, rankings)
         lists = clean(rankings)
-        parts = [{hit.chunk.id: 1 / (self.constant + rank) for rank, hit in enumerate(hits, 1)} for hits in lists]
+        parts = [{hit.chunk.key: 1 / (self.constant + rank) for rank, hit in enumerate(hits, 1)} for hits in lists]
         return combine(lists, parts, weights, keep=self.keep, origin="rrf")

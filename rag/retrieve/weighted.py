@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rag.retrieve.lists import clean, combine, weights_for
+from rag.retrieve.lists import Key, clean, combine, weights_for
 from rag.types import Ranking, ScoredChunk
 
 
@@ -24,10 +24,10 @@ class WeightedFuser:
         return combine(lists, [_scaled(hits) for hits in lists], weights, keep=self.keep, origin="weighted")
 
 
-def _scaled(hits: Sequence[ScoredChunk]) -> dict[str, float]:
+def _scaled(hits: Sequence[ScoredChunk]) -> dict[Key, float]:
     if not hits:
         return {}
     low, high = min(hit.score for hit in hits), max(hit.score for hit in hits)
     if low == high:
-        return {hit.chunk.id: 1.0 for hit in hits}
-    return {hit.chunk.id: (hit.score - low) / (high - low) for hit in hits}
+        return {hit.chunk.key: 1.0 for hit in hits}
+    return {hit.chunk.key: (hit.score - low) / (high - low) for hit in hits}

@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 
 from rag.errors import ConfigError
-from rag.retrieve.lists import clean, combine, mean_and_deviation, weights_for
+from rag.retrieve.lists import Key, clean, combine, mean_and_deviation, weights_for
 from rag.types import Background, Chunk, Ranking, ScoredChunk
 
 logger = logging.getLogger(__name__)
@@ -32,9 +32,14 @@ class CollectionZScoreFuser:
         weights = weights_for(self.weights, rankings)
         backgrounds = [_background(at, ranking) for at, ranking in enumerate(rankings)]
         lists = clean(rankings)
-        chunks = list({hit.chunk.id: hit.chunk for hits in lists for hit in hits}.values())
-        parts = [_standardised(chunks, background) for background in backgrounds]
-        return combine(lists, parts, weights, keep=self.keep, origin="zscore")
+        chunks = list({hit.chunk.key: hit.chunk for hits in lists for hit in hits}.values())
+        sums = [0.0] * len(chunks)
+        for background, weight in zip(backgrounds, weights, strict=True):
+            sums = [
+                total + weight * value for total, value in zip(sums, _standardised(chunks, background), strict=True)
+            ]
+        scored = [ScoredChunk(chunk, value, "zscore") for chunk, value in zip(chunks, sums, strict=True)]
+        return Ranking.of(scored, keep=self.keep)
 
 
 class ListZScoreFuser:
@@ -50,8 +55,8 @@ class ListZScoreFuser:
     def fuse(self, rankings: Sequence[Ranking]) -> Ranking:
         weights = weights_for(self.weights, rankings)
         lists = clean(rankings)
-        keys = {hit.chunk.id for hits in lists for hit in hits}
-        parts: list[dict[str, float]] = []
+        keys = {hit.chunk.key for hits in lists for hit in hits}
+        parts: list[dict[Key, float]] = []
         for hits in lists:
             given = _of_list(hits)
             lowest = min(given.values(), default=0.0)
@@ -68,20 +73,20 @@ def _background(at: int, ranking: Ranking) -> Background:
     return ranking.background
 
 
-def _standardised(chunks: Sequence[Chunk], background: Background) -> dict[str, float]:
+def _standardised(chunks: Sequence[Chunk], background: Background) -> list[float]:
     if not chunks or not background.deviation > 0:  # also where it is not a number
-        return {}
-    standardised = ((score - background.mean) / background.deviation for score in background.score(chunks))
-    values = {chunk.id: value for chunk, value in zip(chunks, standardised, strict=True) if math.isfinite(value)}
-    if len(values) < len(chunks):
-        logger.warning("%d of %d scores are not finite: taken as the lowest", len(chunks) - len(values), len(chunks))
-        lowest = min(values.values(), default=0.0)
-        return {chunk.id: values.get(chunk.id, lowest) for chunk in chunks}
+        return [0.0] * len(chunks)
+    values = [(score - background.mean) / background.deviation for score in background.score(chunks)]
+    finite = [value for value in values if math.isfinite(value)]
+    if len(finite) < len(chunks):
+        logger.warning("%d of %d scores are not finite: taken as the lowest", len(chunks) - len(finite), len(chunks))
+        lowest = min(finite, default=0.0)
+        return [value if math.isfinite(value) else lowest for value in values]
     return values
 
 
-def _of_list(hits: Sequence[ScoredChunk]) -> dict[str, float]:
+def _of_list(hits: Sequence[ScoredChunk]) -> dict[Key, float]:
     mean, deviation = mean_and_deviation([hit.score for hit in hits])
     if deviation == 0:
-        return {hit.chunk.id: 0.0 for hit in hits}
-    return {hit.chunk.id: (hit.score - mean) / deviation for hit in hits}
+        return {hit.chunk.key: 0.0 for hit in hits}
+    return {hit.chunk.key: (hit.score - mean) / deviation for hit in hits}
