@@ -164,7 +164,12 @@ def _judge(pipeline: Pipeline, seed: int) -> Judge:
             "--judge: the first pipeline has no language model",
             hint="set one: --set 'llm={use: openai, base_url: http://127.0.0.1:8000/v1, model: NAME}'",
         )
-    return Judge(model, prompt=pipeline.prompt, embed=pipeline.embedder.embed_documents, seed=seed)
+    spec = pipeline.spec.llm or pipeline.spec.ask.generate
+    concurrency = getattr(spec, "concurrency", 1)
+    name = getattr(spec, "model", "")
+    return Judge(
+        model, prompt=pipeline.prompt, embedder=pipeline.embedder, name=name, seed=seed, concurrency=concurrency
+    )
 
 
 def _write(path: Path, report: EvalReport) -> None:

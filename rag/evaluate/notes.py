@@ -19,8 +19,8 @@ def notes(
     for each, result in zip(asked, results, strict=True):
         for note in (*_of_system(each, result), *_too_shallow(each, measures)):
             about.setdefault(note, []).append(result.name)
-    for note, names in about.items():
-        yield f"{', '.join(names)}: {note}"
+    for note, systems in about.items():
+        yield f"{', '.join(systems)}: {note}"
     failed = [
         (name, outcome.failed) for result in results for name, outcome in result.results.items() if outcome.failed
     ]

@@ -130,7 +130,7 @@ def run(
         notes=tuple(notes(dataset, asked, measures, results)),
         seed=seed,
         made=datetime.now(UTC).isoformat(timespec="seconds"),
-        environment=_environment(),
+        environment=_environment(judge),
     )
 
 
@@ -229,10 +229,12 @@ def _model(pipeline: Pipeline) -> str:
     return model if isinstance(model, str) else ""
 
 
-def _environment() -> dict[str, str]:
+def _environment(judge: Judge | None) -> dict[str, str]:
+    found = {} if judge is None else {"judge": judge.name or type(judge.verdicts.model).__name__}
     return {
         "ragloom": version("ragloom"),
         "python": platform.python_version(),
         "machine": f"{platform.system()} {platform.machine()}",
         "cores": str(os.cpu_count() or 1),
+        **found,
     }
