@@ -53,9 +53,7 @@ SPECS: dict[str, DenseIndexSpec] = {
     "matryoshka, 128": MatryoshkaSpec(),
     "int8": Int8Spec(),
     "binary": BinarySpec(),
-    "binary, not centred": BinarySpec(centred=False),
     "binary, rescore 4": BinarySpec(rescore=4),
-    "binary, rescore 1": BinarySpec(rescore=1),
 }
 K, DEEP = 10, 132
 NOISE = 0.48  # length of the noise beside a vector of length 1: a cosine of 1 / sqrt(1 + 0.48²) = 0.90
@@ -101,15 +99,14 @@ def vectors_of(path: Path) -> Vectors:
 
 
 def questions(data: Path, names: list[str], count: int) -> Vectors:
-    """A fixed random choice of the sets' questions, embedded."""
-    texts = [
-        json.loads(line)["text"]
-        for name in names
-        for line in (data / name / "queries.jsonl").read_text(encoding="utf-8").splitlines()
-    ]
-    chosen = np.random.default_rng(SEED).choice(len(texts), min(count, len(texts)), replace=False)
+    """A fixed random choice of the sets' questions, the same number of each set, embedded."""
+    random, texts = np.random.default_rng(SEED), list[str]()
+    for name in names:
+        lines = (data / name / "queries.jsonl").read_text(encoding="utf-8").splitlines()
+        wanted = min(-(-count // len(names)), len(lines))
+        texts += [json.loads(lines[at])["text"] for at in random.choice(len(lines), wanted, replace=False)]
     with Pipeline.from_yaml("hybrid") as pipeline:
-        return pipeline.embedder.embed_queries([texts[at] for at in chosen])
+        return pipeline.embedder.embed_queries(texts)
 
 
 def enlarged(real: Vectors, size: int) -> Vectors:

@@ -1,9 +1,9 @@
 """What indexes share that keep a small code of each vector and look through all codes for a query.
 
 No graph and no lists: every code is compared, so a search is deterministic and all there is to choose is how many
-candidates are scored again from the stored vectors. Codes lie in one memory-mapped file in ``dense/``, brought up to
+candidates are scored exactly from the stored vectors. Codes lie in one memory-mapped file in ``dense/``, brought up to
 date when a reader first searches: new chunks are coded as the file was fitted, deleted ones are passed over; past 20 %
-of them, or at twice the chunks it was fitted to, it is made anew.
+of them, or at twice the chunks it was fitted to if anything was, it is made anew.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from rag.index.tensors import Tensor, map_tensors, write_tensors
 
 logger = logging.getLogger(__name__)
 
+LEAST = 1024  # candidates, however few are asked for: half a millisecond, and the ten best are among them
 GROWN = 2  # times the chunks it was fitted to: the fit is old
 FITTED_ON = 65_536  # vectors at most, a fixed random sample
 BLOCK = 16_384  # vectors coded at a time
@@ -44,6 +45,9 @@ class Codes(Generic[Code]):
     size: int
     codes: NDArray[Code]
     chunks: NDArray[np.int64]
+
+    def outgrown_by(self, size: int) -> bool:
+        return bool(self.fitted) and size >= GROWN * self.size
 
 
 class CodesIndex(ABC, Generic[Code]):
@@ -65,16 +69,19 @@ class CodesIndex(ABC, Generic[Code]):
         return self._approximate.search(queries, k=k, allowed=allowed)
 
     def find(self, queries: Vectors, *, k: int, allowed: Mask) -> Sequence[Rows]:
-        """The ``k * oversample`` rows with the nearest codes; the file is read, extended or made at the first call."""
+        """The ``k * oversample`` rows with the nearest codes, `LEAST` at least.
+
+        The file is read, extended or made at the first call.
+        """
         with self._lock:
             self._opened = self._opened or self._open()
         held, rows = self._opened
         wanted = (rows >= 0) & allowed[rows]
         places = None if wanted.all() else np.flatnonzero(wanted)
-        found: list[Rows] = []
+        count, found = max(k * self.oversample, LEAST), list[Rows]()
         for query in queries:
             scores = self._scores(held.fitted, held.codes, query)
-            near = _highest(scores if places is None else scores[places], k * self.oversample)
+            near = _highest(scores if places is None else scores[places], count)
             found.append(rows[near if places is None else places[near]])
         return found
 
@@ -82,7 +89,7 @@ class CodesIndex(ABC, Generic[Code]):
         live = self.vectors.chunks[self.vectors.live]
         file = DerivedFile(self.vectors.folder / f"{self.name}.safetensors", f"{self.vectors.key} {self.options}")
         held = self._read(file)
-        if held is None or np.isin(held.chunks, live, invert=True).mean() > DEAD or len(live) >= GROWN * held.size:
+        if held is None or np.isin(held.chunks, live, invert=True).mean() > DEAD or held.outgrown_by(len(live)):
             logger.info("making %s of %d vectors", file.path, len(live))
             held = self._made(np.flatnonzero(self.vectors.live))
             self._write(file, held)
@@ -130,7 +137,7 @@ class CodesIndex(ABC, Generic[Code]):
 
 
 def _highest(scores: NDArray[np.float32] | NDArray[np.int16], count: int) -> NDArray[np.int64]:
-    """The places of the `count` highest scores, in no order."""
+    """The places of the `count` highest scores, and of all that are level with the last of them, ascending."""
     if count >= len(scores):
         return np.arange(len(scores))
-    return np.argpartition(scores, len(scores) - count)[len(scores) - count :]
+    return np.flatnonzero(scores >= np.partition(scores, len(scores) - count)[len(scores) - count])

@@ -111,7 +111,7 @@ class PcaSpec(DenseIndexSpec):
     variance: float = Field(0.8, gt=0, lt=1)
     """The share of the vectors' variance that the axes explain, where `dimension` is unset."""
     rescore: int = Field(4, ge=1, le=1000)
-    """Candidates scored exactly, for each one asked for."""
+    """Candidates scored exactly, for each one asked for; 1024 at least."""
 
     def build(self, vectors: SegmentedVectors) -> DenseIndex:
         from rag.index.pca import PcaIndex
@@ -129,7 +129,7 @@ class MatryoshkaSpec(DenseIndexSpec):
     dimension: int = Field(128, ge=1)
     """How many of the first dimensions are compared."""
     rescore: int = Field(4, ge=1, le=1000)
-    """Candidates scored exactly, for each one asked for."""
+    """Candidates scored exactly, for each one asked for; 1024 at least."""
 
     def build(self, vectors: SegmentedVectors) -> DenseIndex:
         from rag.index.matryoshka import MatryoshkaIndex
@@ -160,15 +160,13 @@ class BinarySpec(DenseIndexSpec):
     """
 
     use: Literal["binary"] = "binary"
-    centred: bool = True
-    """Whether a bit says that a value is above its dimension's mean, rather than above 0."""
     rescore: int = Field(8, ge=1, le=1000)
-    """Candidates scored exactly, for each one asked for."""
+    """Candidates scored exactly, for each one asked for; 1024 at least."""
 
     def build(self, vectors: SegmentedVectors) -> DenseIndex:
         from rag.index.binary import BinaryIndex
 
-        return BinaryIndex(vectors, centred=self.centred, oversample=self.rescore)
+        return BinaryIndex(vectors, oversample=self.rescore)
 
 
 class ChromaSpec(DenseIndexSpec):
@@ -217,11 +215,13 @@ class Bm25Spec(SparseIndexSpec):
     """Whether inflected words share a term."""
     stopwords: bool = True
     """Whether English function words are left out."""
+    fields: tuple[str, ...] = ("questions",)
+    """Metadata of chunks that is indexed with their text, on this side of retrieval alone; `doc2query` writes it."""
 
     def analyzer(self) -> Analyzer:
         from rag.text.analyze import Analyzer
 
-        return Analyzer(language=self.language, stem=self.stem, stopwords=self.stopwords)
+        return Analyzer(language=self.language, stem=self.stem, stopwords=self.stopwords, fields=self.fields)
 
     def build(self, postings: Postings) -> SparseIndex:
         from rag.index.bm25 import Bm25Index

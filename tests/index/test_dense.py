@@ -50,6 +50,7 @@ SPECS: list[DenseIndexSpec] = [
 def always_approximate(monkeypatch: pytest.MonkeyPatch) -> None:
     """Small indexes would be searched exactly, and have too few vectors to train 256 centroids on."""
     monkeypatch.setattr("rag.index.approximate.EXACT_ROWS", 0)
+    monkeypatch.setattr("rag.index.codes.LEAST", 0)
     monkeypatch.setattr("rag.index.ann.BITS", 4)
     faiss.omp_set_num_threads(1)  # on a busy machine its threads wait for each other
 
