@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rag.chunk.specs import SizedSpec
 from rag.config.dump import components, use_name
 from rag.config.problems import Path, dotted
-from rag.rerank.specs import LateInteractionSpec
+from rag.rerank.specs import LateInteractionSpec, OrderSpec
 from rag.retrieve.specs import DbsfSpec, RrfSpec, SingleSpec, WeightedSpec, ZScoreSpec
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ def conflicts(pipeline: PipelineSpec) -> Iterator[tuple[Path, str]]:
     yield from _needs(pipeline)
     yield from _fusing(pipeline.ask)
     yield from _token_states(pipeline)
+    yield from _layout(pipeline.ask)
     window = ingest.embed.window()
     if window is not None and isinstance(ingest.chunk, SizedSpec) and (ingest.chunk.tokens or 0) > window:
         message = f"expected at most {window}, the window of the embedder, got {ingest.chunk.tokens}"
@@ -57,6 +58,17 @@ def _token_states(pipeline: PipelineSpec) -> Iterator[tuple[Path, str]]:
         if isinstance(spec, LateInteractionSpec) and spec.model is None and not embed.has_token_states():
             message = f"'late-interaction' needs token states, which {embed.use!r} as set in ingest.embed does not give"
             yield ("ask", "rerank", at, "use"), f"{message}: set its `model`"
+
+
+def _layout(ask: AskSpec) -> Iterator[tuple[Path, str]]:
+    for at, spec in enumerate(ask.rerank):
+        if not isinstance(spec, OrderSpec):
+            continue
+        if at < len(ask.rerank) - 1:
+            yield ("ask", "rerank", at, "use"), "'order' must be the last of ask.rerank: what follows undoes it"
+        elif (kept := getattr(ask.compress, "keep", spec.keep)) < spec.keep:
+            message = f"ask.compress keeps {kept} chunks and would cut from the end, where 'order' puts the best"
+            yield ("ask", "rerank", at, "keep"), f"expected at most {kept}, got {spec.keep}: {message}"
 
 
 def _fusing(ask: AskSpec) -> Iterator[tuple[Path, str]]:

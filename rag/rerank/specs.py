@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from rag.config.spec import Spec
 
@@ -185,4 +185,74 @@ class LateInteractionSpec(ScoringSpec):
         )
 
 
-BUILT_IN: tuple[type[RerankerSpec], ...] = (MmrSpec, TemporalSpec, CrossEncoderSpec, LateInteractionSpec)
+class OrderSpec(RerankerSpec):
+    """The order in which a language model reads: the best at both ends, or last. Stands at the end of the list."""
+
+    use: Literal["order"] = "order"
+    keep: int = Field(8, ge=1, le=10_000)
+    """How many chunks to keep; no more than ``ask.compress`` does, which would cut from the end."""
+    layout: Literal["ends", "last"] = "ends"
+    """`ends`: the best first, the second best last, and so on inwards (arXiv 2410.05983); `last`: the best last."""
+
+    def build(self, resources: Resources) -> Reranker:
+        from rag.rerank.order import OrderReranker
+
+        return OrderReranker(keep=self.keep, layout=self.layout)
+
+
+class ListwiseSpec(RerankerSpec):
+    """A language model orders numbered passages, window by window from the end (RankGPT, arXiv 2304.09542)."""
+
+    needs: ClassVar[tuple[str, ...]] = ("llm",)
+    use: Literal["listwise"] = "listwise"
+    depth: int = Field(20, ge=2, le=1000)
+    """How many candidates to order; the others follow behind. 20 are one request, 100 are nine."""
+    window: int = Field(20, ge=2, le=100)
+    """Passages in one request."""
+    step: int = Field(10, ge=1)
+    """How far the window moves towards the front; what overlaps is carried on."""
+    words: int = Field(300, ge=10)
+    """Words shown of each passage."""
+    margin: float | None = Field(None, ge=0, le=1)
+    """Leave a ranking as it is where its first chunk leads the second by at least this share of the distance from the
+    first to the last. Empty: never."""
+    seed: int | None = None
+    """Sent with every request, for servers that draw the same with the same seed."""
+    prompt: str = "rank"
+    """The prompt template, by name."""
+    concurrency: int = Field(4, ge=1, le=64)
+    """How many questions of a batch are with the model at the same time."""
+
+    @model_validator(mode="after")
+    def _windows_touch(self) -> ListwiseSpec:
+        if self.step > self.window:
+            raise ValueError(f"step {self.step} leaves out candidates between windows of {self.window}")
+        return self
+
+    def build(self, resources: Resources) -> Reranker:
+        from rag.models.llm import Sampling
+        from rag.models.template import Template
+        from rag.rerank.listwise import FIELDS, ListwiseReranker
+
+        return ListwiseReranker(
+            resources.llm,
+            Template.parse(resources.prompt(self.prompt), name=self.prompt, fields=FIELDS),
+            keep=self.keep,
+            depth=self.depth,
+            window=self.window,
+            step=self.step,
+            words=self.words,
+            margin=self.margin,
+            sampling=Sampling(temperature=0.0, seed=self.seed),
+            concurrency=self.concurrency,
+        )
+
+
+BUILT_IN: tuple[type[RerankerSpec], ...] = (
+    MmrSpec,
+    TemporalSpec,
+    CrossEncoderSpec,
+    LateInteractionSpec,
+    ListwiseSpec,
+    OrderSpec,
+)
