@@ -14,7 +14,8 @@ from typing import Literal
 import httpx
 
 from rag.errors import BackendError, ConfigError
-from rag.models.llm import AS_SET, Completion, Json, Message, Sampling
+from rag.models.choices import MOST_TOKENS, first_token, probabilities
+from rag.models.llm import AS_SET, Choice, Completion, Json, Message, Sampling
 from rag.models.retry import RETRIED, Backoff, retry_after
 from rag.models.sse import events
 from rag.models.tokens import estimated_message_tokens, estimated_tokens
@@ -86,6 +87,25 @@ class OpenAIModel:
                         raise failed.error from failed.__cause__
                     self._wait_or_raise(failed, attempt)
 
+    def choose(self, messages: Sequence[Message], options: Sequence[str]) -> Choice:
+        body = self._body(messages, Sampling(max_tokens=1)) | {"logprobs": True, "top_logprobs": MOST_TOKENS}
+        for attempt in count():
+            try:
+                reply = self._whole(body)
+                break
+            except _Failed as failed:
+                self._wait_or_raise(failed, attempt)
+        tokens = first_token(reply)
+        if tokens is None:
+            raise BackendError(
+                f"{self.base_url}: the reply of {self.model!r} lists no token probabilities",
+                hint="choose a server and a model that give `logprobs`; reasoning models do not",
+            )
+        counted = _Reply()
+        counted.take(reply)
+        estimated = Usage(estimated_message_tokens(messages), 1, 1, estimated=True)
+        return Choice(probabilities(tokens, options), counted.usage or estimated)
+
     def close(self) -> None:
         with self._lock:
             if self._client is not None:
@@ -136,6 +156,14 @@ class OpenAIModel:
                     yield Token(text)
         self._check(reply, sampling.max_tokens or self.max_tokens)
         yield reply.usage or Usage(estimated_message_tokens(messages), estimated_tokens(reply.text), 1, estimated=True)
+
+    def _whole(self, body: Mapping[str, Json]) -> dict[str, Json]:
+        """The reply to a request that does not stream."""
+        with self._passing_failures():
+            response = self._open().post(f"{self.base_url}/chat/completions", json=body, headers=self._headers())
+        if response.status_code != 200:
+            raise self._refused(response)
+        return self._parsed(response.text)
 
     def _check(self, reply: _Reply, max_tokens: int) -> None:
         if not reply.finished:

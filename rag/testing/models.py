@@ -3,43 +3,56 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TypeVar
 
-from rag.models.llm import AS_SET, Completion, Message, Sampling
+from rag.models.llm import AS_SET, Choice, Completion, Message, Sampling
 from rag.types import Token, Usage
+
+T = TypeVar("T")
 
 
 class ScriptedModel:
     """Gives `replies` one after the other and keeps what it was asked in `asked` and `samplings`; streams word by word.
 
-    An exception among the replies is raised. Tokens are counted as words.
+    Where it is to choose, it gives `choices`, probabilities by option. An exception among either is raised. Tokens are
+    counted as words.
 
     Raises:
-        AssertionError: asked more often than there are replies.
+        AssertionError: asked more often than there are replies, or choices.
     """
 
-    def __init__(self, replies: Sequence[str | Exception]) -> None:
+    def __init__(
+        self, replies: Sequence[str | Exception] = (), *, choices: Sequence[Mapping[str, float] | Exception] = ()
+    ) -> None:
         self.replies = list(replies)
+        self.choices = list(choices)
         self.asked: list[tuple[Message, ...]] = []
         self.samplings: list[Sampling] = []
+        self._replies, self._choices = iter(self.replies), iter(self.choices)
 
     def complete(self, messages: Sequence[Message], sampling: Sampling = AS_SET) -> Completion:
-        reply = self._next(messages, sampling)
+        reply = self._next(self._replies, messages, sampling)
         return Completion(reply, _usage(messages, reply))
 
     def stream(self, messages: Sequence[Message], sampling: Sampling = AS_SET) -> Iterator[Token | Usage]:
-        reply = self._next(messages, sampling)
+        reply = self._next(self._replies, messages, sampling)
         for word in re.findall(r"\s*\S+|\s+", reply):
             yield Token(word)
         yield _usage(messages, reply)
 
+    def choose(self, messages: Sequence[Message], options: Sequence[str]) -> Choice:
+        shares = self._next(self._choices, messages, AS_SET)
+        return Choice(tuple(shares.get(option, 0.0) for option in options), _usage(messages, "one"))
+
     def close(self) -> None:
         """Nothing to close."""
 
-    def _next(self, messages: Sequence[Message], sampling: Sampling) -> str:
-        if len(self.asked) == len(self.replies):
-            raise AssertionError(f"asked {len(self.asked) + 1} times, the script has {len(self.replies)} replies")
-        reply = self.replies[len(self.asked)]
+    def _next(self, script: Iterator[T | Exception], messages: Sequence[Message], sampling: Sampling) -> T:
+        reply = next(script, None)
+        if reply is None:
+            counts = f"{len(self.replies)} replies and {len(self.choices)} choices"
+            raise AssertionError(f"asked {len(self.asked) + 1} times, the script has {counts}")
         self.asked.append(tuple(messages))
         self.samplings.append(sampling)
         if isinstance(reply, Exception):

@@ -16,6 +16,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from math import log
 from threading import Event, Lock, Thread
 
 from rag.text.sentences import sentences
@@ -32,6 +33,8 @@ class Reply:
             (a line without a full stop, like a heading, only if there is nothing else).
         status: of the response; other than 200, `text` becomes the error's message.
         headers: beside the usual ones.
+        tokens: the probabilities of the first token, for a request that asks for them; ``None`` lists `text`'s first
+            word alone.
         usage: whether it counts tokens (one a word).
         pieces: the raw body to send, instead of what `text` would make; for broken streams.
         break_after: closes the connection after so many pieces.
@@ -41,6 +44,7 @@ class Reply:
     text: str | None = None
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
+    tokens: Mapping[str, float] | None = None
     usage: bool = True
     pieces: Sequence[bytes] | None = None
     break_after: int | None = None
@@ -165,9 +169,22 @@ def _event(payload: object) -> bytes:
 
 def _completion(request: Request, reply: Reply) -> Mapping[str, object]:
     text = _text(request, reply)
-    message = {"role": "assistant", "content": text}
-    completion: dict[str, object] = {"choices": [{"index": 0, "message": message, "finish_reason": "stop"}]}
+    choice: dict[str, object] = {
+        "index": 0,
+        "message": {"role": "assistant", "content": text},
+        "finish_reason": "stop",
+    }
+    if request.body.get("logprobs"):
+        tokens = reply.tokens if reply.tokens is not None else {text.split()[0]: 1.0}
+        choice["logprobs"] = {"content": [_logprobs(tokens)]}
+    completion: dict[str, object] = {"choices": [choice]}
     return {**completion, "usage": _usage(request, text)} if reply.usage else completion
+
+
+def _logprobs(tokens: Mapping[str, float]) -> Mapping[str, object]:
+    """The first token as the API lists it: the most probable one, and all of them."""
+    listed = [{"token": token, "logprob": log(share)} for token, share in sorted(tokens.items(), key=lambda x: -x[1])]
+    return {**listed[0], "top_logprobs": listed} if listed else {"token": "", "logprob": 0.0, "top_logprobs": []}
 
 
 def _usage(request: Request, text: str) -> Mapping[str, int]:
