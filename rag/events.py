@@ -27,6 +27,14 @@ class Reranked:
 
 
 @dataclass(frozen=True, slots=True)
+class Expanded:
+    """The ranking after an expander: wider stretches of the documents, some of several chunks."""
+
+    at: int
+    ranking: Ranking
+
+
+@dataclass(frozen=True, slots=True)
 class Compressed:
     """The evidence the generator will be given, and the sentences it will not."""
 
@@ -51,4 +59,4 @@ class Answered:
     answer: Answer
 
 
-Event: TypeAlias = Retrieved | Reranked | Compressed | Wrote | Answered
+Event: TypeAlias = Retrieved | Reranked | Expanded | Compressed | Wrote | Answered

@@ -53,6 +53,7 @@ STAGES: Mapping[str, Stage] = {
         _stage("retrieve", "retriever", "ask.retrieve", "retrieve", "RetrieverSpec", "BUILT_IN_RETRIEVERS"),
         _stage("fuse", "fuser", "ask.fuse", "retrieve", "FuserSpec", "BUILT_IN_FUSERS"),
         _stage("rerank", "reranker", "ask.rerank", "rerank", "RerankerSpec"),
+        _stage("expand", "expander", "ask.expand", "expand", "ExpanderSpec"),
         _stage("compress", "compressor", "ask.compress", "compress", "CompressorSpec"),
         _stage("generate", "generator", "ask.generate", "generate", "GeneratorSpec"),
         _stage("cite", "citer", "ask.cite", "cite", "CiterSpec"),

@@ -109,6 +109,8 @@ def _ask(pipeline: Loaded) -> Iterator[Step]:
     yield Step("fuse", _uses(pipeline, "ask.fuse"), "one ranking")
     if rerankers := _uses(pipeline, "ask.rerank"):
         yield Step("rerank", rerankers, "ranking")
+    if expanders := _uses(pipeline, "ask.expand"):
+        yield Step("expand", expanders, "wider stretches")
     yield Step("compress", _uses(pipeline, "ask.compress"), "evidence")
     yield Step("generate", _uses(pipeline, "ask.generate"), "draft")
     yield Step("cite", _uses(pipeline, "ask.cite"), "cited answer")

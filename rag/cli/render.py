@@ -218,7 +218,7 @@ def trace(value: Trace) -> str:
 
 
 def _remark(record: StageRecord, before: Ranking | None) -> str:
-    if record.stage == "compress":
+    if record.stage in ("expand", "compress"):
         return _compressed(record.notes)
     if record.stage == "generate":
         tokens = record.notes["prompt_tokens"], record.notes["completion_tokens"]

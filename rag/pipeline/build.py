@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from rag.compress.base import Compressor
     from rag.embed.base import Embedder
     from rag.enrich.base import Enricher
+    from rag.expand.base import Expander
     from rag.generate.base import Generator
     from rag.index.directory import IndexDirectory
     from rag.load.base import Connector
@@ -47,6 +48,7 @@ class Components:
     retrievers: Sequence[Retriever] | None = None
     fuser: Fuser | None = None
     rerankers: Sequence[Reranker] | None = None
+    expanders: Sequence[Expander] | None = None
     compressor: Compressor | None = None
     generator: Generator | None = None
     llm: LanguageModel | None = None
@@ -158,6 +160,7 @@ class AskStages:
     retrievers: Sequence[Stage[Retriever]]
     fuser: Stage[Fuser]
     rerankers: Sequence[Stage[Reranker]]
+    expanders: Sequence[Stage[Expander]]
     compressor: Stage[Compressor]
     generator: Stage[Generator]
     citer: Stage[Citer]
@@ -191,6 +194,7 @@ class Built:
             retrievers,
             self._stage(made.fuser, spec.fuse),
             self._stages(made.rerankers, spec.rerank),
+            self._stages(made.expanders, spec.expand),
             self._stage(made.compressor, spec.compress),
             self._stage(made.generator, spec.generate),
             self._stage(made.citer, spec.cite),

@@ -10,7 +10,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-from rag.events import Answered, Compressed, Event, Reranked, Retrieved, Wrote
+from rag.events import Answered, Compressed, Event, Expanded, Reranked, Retrieved, Wrote
 from rag.pipeline.build import AskStages, Built, Components
 from rag.query.base import together
 from rag.tracing import NoTracer, Tracer
@@ -226,7 +226,7 @@ class Pipeline:
     def search(
         self, question: str, *, filter: Condition | None = None, principals: frozenset[str] | None = None
     ) -> SearchResult:
-        """Stop after reranking: the chunks an answer would be made from, and what each retriever said."""
+        """Stop before compression: the chunks an answer would be made from, and what each retriever said."""
         self._open()
         work = Work(0, Query(text=question, filter=filter, principals=principals))
         for _ in self._retrieve([work]):
@@ -313,6 +313,20 @@ class Pipeline:
                 seconds = clock.seconds / len(works)
                 self._record(work, "rerank", reranker.use, seconds, len(old), len(new), (new,), notes=new.notes)
                 yield Reranked(work.at, new)
+        for expander in stages.expanders:
+            before = [work.ranking for work in works]
+            with self._clock("rag.expand", expander.use) as clock:
+                after = expander.run.expand(questions, before)
+            for work, old, new in zip(works, before, after, strict=True):
+                work.ranking = new
+                sizes: dict[str, Scalar] = {
+                    **new.notes,
+                    "characters_in": sum(len(hit.chunk.text) for hit in old),
+                    "characters_out": sum(len(hit.chunk.text) for hit in new),
+                }
+                seconds = clock.seconds / len(works)
+                self._record(work, "expand", expander.use, seconds, len(old), len(new), (new,), notes=sizes)
+                yield Expanded(work.at, new)
 
     def _compress(self, works: list[Work]) -> Iterator[Event]:
         stage = self._built.ask.compressor

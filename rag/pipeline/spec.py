@@ -24,6 +24,7 @@ from rag.config.stage import Use
 from rag.config.yaml import Node, parse
 from rag.embed.specs import EmbedderSpec, OnnxSpec
 from rag.enrich.specs import EnricherSpec, HeadingsSpec
+from rag.expand.specs import ExpanderSpec
 from rag.generate.specs import ExtractiveSpec, GeneratorSpec
 from rag.index.specs import IndexSpec
 from rag.load.specs import ConnectorSpec, ParseSpec
@@ -67,6 +68,8 @@ class AskSpec(Spec):
     """How their rankings become one."""
     rerank: tuple[Annotated[RerankerSpec, Use("rerank")], ...] = ()
     """What orders the fused ranking again, one after the other."""
+    expand: tuple[Annotated[ExpanderSpec, Use("expand")], ...] = ()
+    """What widens the ranked chunks to more of their documents, one after the other."""
     compress: Annotated[CompressorSpec, Use("compress")] = WholeChunksSpec()
     """What is kept of the ranked chunks as evidence."""
     generate: Annotated[GeneratorSpec, Use("generate")] = ExtractiveSpec()

@@ -13,6 +13,7 @@ from itertools import pairwise
 from rag.chunk.base import Chunker
 from rag.cite.base import Citer
 from rag.compress.base import Compression, Compressor
+from rag.expand.base import Expander
 from rag.generate.base import Generator, Outcome
 from rag.query.base import QueryTransform
 from rag.rerank.base import Reranker
@@ -31,6 +32,7 @@ from rag.types import (
     Query,
     Ranking,
     ScoredChunk,
+    Span,
 )
 
 CHUNKS: tuple[Chunk, ...] = tuple(
@@ -139,6 +141,46 @@ def check_reranker(
         _same_ranking(after, reranker.rerank([query], [before])[0], "alone and in a batch")
     empty = reranker.rerank(queries[:1], [Ranking()])
     _expect(len(empty) == 1 and len(empty[0]) == 0, "an empty ranking must stay empty")
+
+
+def check_expander(
+    expander: Expander,
+    *,
+    documents: Mapping[str, Document],
+    chunks: Sequence[Chunk],
+    questions: Sequence[str] = QUESTIONS,
+) -> None:
+    """Each chunk is in exactly one stretch, each stretch the document's text, with the best score of its chunks.
+
+    Order and size of the batch, the places kept, no two stretches of a document overlap, same again, empty.
+
+    Args:
+        documents: by id, those of `chunks`.
+        chunks: chunks of the index that the expander reads, no two of which overlap.
+    """
+    queries = [Query(text=question) for question in questions]
+    rankings = [_ranked([*chunks[at:], *chunks[:at]], origin="given") for at in range(len(queries))]
+    expanded = expander.expand(queries, rankings)
+    _same_length(queries, expanded)
+    _expect(expander.expand([], []) == [], "an empty batch must give an empty list")
+    for query, before, after in zip(queries, rankings, expanded, strict=True):
+        _falling(after)
+        held: list[int] = []
+        places: list[int] = []
+        for hit in after:
+            span = hit.chunk.span
+            text = documents[span.document_id].text
+            _expect(text[span.start : span.end] == hit.chunk.text, f"not the document's text at {span}")
+            inside = [at for at, given in enumerate(before) if _holds(span, given.chunk.span)]
+            _expect(bool(inside), f"a stretch without a chunk: {span}")
+            _expect(hit.score == max(before[at].score for at in inside), f"not the best score at {span}")
+            _expect(hit.origin == before[inside[0]].origin, f"another origin at {span}")
+            held += inside
+            places.append(inside[0])
+        _expect(sorted(held) == list(range(len(before))), "a chunk is in no stretch, or in two")
+        _expect(places == sorted(places), "the order changed")
+        _same_ranking(after, expander.expand([query], [before])[0], "alone and in a batch")
+    _expect(expander.expand(queries[:1], [Ranking()]) == [Ranking()], "an empty ranking must stay empty")
 
 
 def check_compressor(
@@ -315,6 +357,11 @@ def _written(generator: Generator, prompts: Sequence[Prompt]) -> tuple[list[str]
     for at, token in decoding:
         texts[at] += token.text
     return texts, [decoding.outcome(at) for at in range(len(prompts))]
+
+
+def _holds(outer: Span, inner: Span) -> bool:
+    same = outer.document_id == inner.document_id
+    return same and outer.start <= inner.start and inner.end <= outer.end
 
 
 def _no_new_chunks(before: Sequence[Ranking], after: Ranking) -> None:

@@ -114,6 +114,7 @@ def test_the_defaults_say_what_each_stage_uses_and_no_options() -> None:
             "retrieve": [{"use": "dense"}, {"use": "sparse"}],
             "fuse": {"use": "zscore"},
             "rerank": [],
+            "expand": [],
             "compress": {"use": "none"},
             "generate": {"use": "extractive"},
             "cite": {"use": "markers"},
