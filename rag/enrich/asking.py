@@ -125,7 +125,9 @@ class Asking:
         keys = self._keys(questions)
         known = self.cache.get(keys)
         missing = {key: question for key, question in zip(keys, questions, strict=True) if key not in known}
-        prompt = sum(estimated_message_tokens(question.messages) for question in missing.values())
+        messages = [message for question in missing.values() for message in question.messages]
+        tokens = {message: estimated_message_tokens([message]) for message in set(messages)}  # many share a document
+        prompt = sum(tokens[message] for message in messages)
         completion = len(missing) * (self.sampling.max_tokens or 0)
         price = None
         if self.prices is not None:

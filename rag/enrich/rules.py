@@ -66,7 +66,7 @@ def by_rules(fields: Sequence[FieldSpec], excerpt: Excerpt) -> dict[str, Value]:
     return {name: value for name, value in found.items() if value is not None and value not in ("", [])}
 
 
-def title(excerpt: Excerpt, most: int | None) -> str | None:
+def title(excerpt: Excerpt, most: int | None = None) -> str | None:
     """The document's title and the headings above the chunk; none where there is neither."""
     document, span = excerpt.document, excerpt.chunk.span
     name = document.meta.get("title")
@@ -74,7 +74,7 @@ def title(excerpt: Excerpt, most: int | None) -> str | None:
     return PATH.join(dict.fromkeys([*names, *document.locate(span.start, span.end).headings])) or None
 
 
-def summary(excerpt: Excerpt, most: int | None) -> str | None:
+def summary(excerpt: Excerpt, most: int | None = None) -> str | None:
     """The first sentence that ends like one; the first line of a text that has none."""
     text = excerpt.chunk.text
     said = [text[start:end] for start, end in sentences(text)]

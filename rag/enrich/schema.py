@@ -33,6 +33,12 @@ def json_schema(fields: Sequence[FieldSpec]) -> Mapping[str, Json]:
     }
 
 
+def list_schema(name: str, *, most: int) -> Mapping[str, Json]:
+    """A JSON Schema of an object with one list of texts."""
+    listed: Json = {"type": "array", "items": {"type": "string"}, "maxItems": most}
+    return {"type": "object", "properties": {name: listed}, "required": [name], "additionalProperties": False}
+
+
 def _field_schema(field: FieldSpec) -> Json:
     about: dict[str, Json] = {"description": described(field)}
     if field.type == "list":

@@ -209,4 +209,88 @@ class MetadataSpec(MetadataFields, AskingSpec):
         )
 
 
-BUILT_IN: tuple[type[EnricherSpec], ...] = (HeadingsSpec, MetadataSpec, MetadataRulesSpec)
+class ContextualRulesSpec(EnricherSpec):
+    """Puts the document's title, the headings above a chunk and the document's first sentence before it."""
+
+    use: Literal["contextual-rules"] = "contextual-rules"
+
+    def build(self, resources: Resources) -> Enricher:
+        from rag.enrich.contextual import RuleContext
+
+        return RuleContext()
+
+
+class ContextualSpec(AskingSpec):
+    """Puts a note before every chunk, written by a language model, that places it in its document.
+
+    Contextual retrieval (Anthropic, 2024), for both sides of retrieval; never evidence. Without a model there is
+    `contextual-rules`.
+    """
+
+    use: Literal["contextual"] = "contextual"
+    prompt: str = "contextual"
+    """The prompt template, by name."""
+    max_tokens: int = Field(160, ge=16)
+    """How long a reply may get."""
+    words: int = Field(100, ge=10)
+    """Words of the note; what is beyond is cut off."""
+    document_tokens: int = Field(6000, ge=100)
+    """How much of the document the model is given, in estimated tokens; a longer one is given in stretches."""
+
+    def build(self, resources: Resources) -> Enricher:
+        from rag.enrich.contextual import FIELDS, LlmContext, RuleContext
+        from rag.models.template import Template
+
+        return LlmContext(
+            RuleContext(),
+            self.asking(resources),
+            Template.parse(resources.prompt(self.prompt), name=self.prompt, fields=FIELDS),
+            document_tokens=self.document_tokens,
+            words=self.words,
+        )
+
+
+class Doc2QuerySpec(AskingSpec):
+    """Adds the questions a chunk answers to what the sparse index reads, those nearest to its text.
+
+    arXiv 1904.08375, filtered as in arXiv 2301.03266. The sparse index reads the metadata that its `fields` name.
+    """
+
+    use: Literal["doc2query"] = "doc2query"
+    prompt: str = "doc2query"
+    """The prompt template, by name."""
+    max_tokens: int = Field(600, ge=16)
+    """How long a reply may get."""
+    field: str = Field("questions", pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
+    """The metadata field that holds the questions."""
+    count: int = Field(10, ge=1, le=100)
+    """Questions the model is asked for."""
+    keep: float = Field(0.3, gt=0, le=1)
+    """The share of a chunk's questions that is kept, rounded up."""
+    least: float = Field(0.0, ge=-1, le=1)
+    """The least cosine of a question and the chunk's text."""
+
+    def build(self, resources: Resources) -> Enricher:
+        from rag.enrich.doc2query import FIELDS, Doc2Query
+        from rag.enrich.schema import list_schema
+        from rag.models.template import Template
+
+        return Doc2Query(
+            self.asking(resources, list_schema("questions", most=self.count)),
+            Template.parse(resources.prompt(self.prompt), name=self.prompt, fields=FIELDS),
+            resources.embedder,
+            field=self.field,
+            count=self.count,
+            keep=self.keep,
+            least=self.least,
+        )
+
+
+BUILT_IN: tuple[type[EnricherSpec], ...] = (
+    HeadingsSpec,
+    MetadataSpec,
+    MetadataRulesSpec,
+    ContextualSpec,
+    ContextualRulesSpec,
+    Doc2QuerySpec,
+)

@@ -74,7 +74,7 @@ def _embedded(
     texts = store.texts(segment)
     for start in range(0, segment.rows, TEXTS):
         live = segment.documents[start : start + TEXTS] != 0
-        some = [text for text, alive in zip(islice(texts, len(live)), live, strict=True) if alive]
+        some = [text for (text, _), alive in zip(islice(texts, len(live)), live, strict=True) if alive]
         vectors = np.zeros((len(live), identity.dimension), np.float32)
         if some:
             made = embed(some)

@@ -21,12 +21,13 @@ from numpy.typing import NDArray
 from rag.embed.base import EmbedderIdentity, Vectors
 from rag.errors import IndexMismatchError, StoreError
 from rag.index import database, tables
-from rag.index.codec import decode
+from rag.index.codec import decode, decode_meta
 from rag.index.database import explained
 from rag.index.inverted import TermPostings, invert
 from rag.index.records import Known, Manifest
 from rag.index.segments import Segment, write_segment
 from rag.text.analyze import Analyzer
+from rag.types import Meta
 
 logger = logging.getLogger(__name__)
 
@@ -125,20 +126,21 @@ class Store:
         file = f"{tables.take_numbers(self.connection, 'file', 1):06d}.f32"
         return (file, *write_segment(self.path / database.VECTORS / file, blocks))
 
-    def terms(self, texts: Iterable[str]) -> tuple[NDArray[np.int64] | None, Iterator[TermPostings]]:
-        """Lengths and postings of texts; none where the spec has no sparse index."""
-        if self.analyzer is None:
+    def terms(self, chunks: Iterable[tuple[str, Meta]]) -> tuple[NDArray[np.int64] | None, Iterator[TermPostings]]:
+        """Lengths and postings of chunks by indexed text and metadata; none where the spec has no sparse index."""
+        analyzer = self.analyzer
+        if analyzer is None:
             return None, iter(())
-        return invert([self.analyzer.terms(text) for text in texts])
+        return invert([analyzer.terms(analyzer.text_of(text, meta)) for text, meta in chunks])
 
-    def texts(self, segment: Segment) -> Iterator[str]:
-        """The indexed text of each row; empty for deleted ones."""
+    def texts(self, segment: Segment) -> Iterator[tuple[str, Meta]]:
+        """The indexed text and the metadata of each row; empty for deleted ones."""
         for start in range(0, segment.rows, TEXTS):
             ids = segment.chunks[start : start + TEXTS].tolist()
             stored = tables.texts_of(self.connection, ids)
             for id_ in ids:
-                context, text = stored.get(id_, (b"", b""))
-                yield decode(context + b"\n" + text if context else text)
+                context, text, meta = stored.get(id_, (b"", b"", None))
+                yield decode(context + b"\n" + text if context else text), decode_meta(meta)
 
 
 def require_same_model(path: Path, manifest: Manifest, identity: EmbedderIdentity) -> None:

@@ -145,13 +145,14 @@ def delete_postings(connection: sqlite3.Connection, segment: int) -> None:
     connection.execute("DELETE FROM postings WHERE segment = ?", (segment,))
 
 
-def texts_of(connection: sqlite3.Connection, chunks: Sequence[int]) -> dict[int, tuple[bytes, bytes]]:
-    """(context, text) of chunks by id, as stored."""
-    found: dict[int, tuple[bytes, bytes]] = {}
+def texts_of(connection: sqlite3.Connection, chunks: Sequence[int]) -> dict[int, tuple[bytes, bytes, str | None]]:
+    """(context, text, metadata) of chunks by id, as stored."""
+    found: dict[int, tuple[bytes, bytes, str | None]] = {}
     for start in range(0, len(chunks), IDS):
         some = ",".join(map(str, chunks[start : start + IDS]))
-        for id_, context, text in connection.execute(f"SELECT id, context, text FROM chunks WHERE id IN ({some})"):
-            found[id_] = (context, text)
+        query = f"SELECT id, context, text, meta FROM chunks WHERE id IN ({some})"
+        for id_, context, text, meta in connection.execute(query):
+            found[id_] = (context, text, meta)
     return found
 
 

@@ -256,7 +256,8 @@ class Writer:
             blocks = (addition.vectors for addition in additions if addition.vectors is not None)
             file, size, checksum = store.write_vectors(blocks)
             change.manifest = replace(change.manifest, dense=self.identity.as_dict())
-        lengths, postings = store.terms(chunk.indexed_text for addition in additions for chunk in addition.chunks)
+        chunks_with_meta = ((c.indexed_text, c.meta) for addition in additions for c in addition.chunks)
+        lengths, postings = store.terms(chunks_with_meta)
         if store.analyzer is not None:
             change.manifest = replace(change.manifest, analyzer=store.analyzer.name)
         segment = Segment(

@@ -15,11 +15,13 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 from unicodedata import combining, is_normalized, normalize
 
 from rag.errors import ConfigError
+from rag.types import Meta
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 FORMAT = 1  # raised when the same text gives other terms
+EXPANSIONS = ("questions",)  # fields that enrichment writes for this side of retrieval alone
 CACHED_WORDS = 500_000  # distinct words whose terms are remembered; about 100 MiB at most
 
 # The 33 words that Lucene leaves out, then auxiliaries and question words: a question is full of them, and they say
@@ -90,19 +92,38 @@ class Analyzer:
     """Cuts text into terms. Terms of one analyzer mean nothing to another: its `name` goes into the manifest.
 
     `language` is what stems words in Latin script, a Snowball algorithm by its English name; ``auto`` is English.
+    `fields` are the metadata fields of a chunk whose text is indexed with the chunk's own.
     """
 
-    def __init__(self, language: str = "auto", *, stem: bool = True, stopwords: bool = True) -> None:
+    def __init__(
+        self,
+        language: str = "auto",
+        *,
+        stem: bool = True,
+        stopwords: bool = True,
+        fields: tuple[str, ...] = EXPANSIONS,
+    ) -> None:
         self.language = language
+        self.fields = fields
         self.stem = stem
         self.stopwords = stopwords
         self._terms = _Remembered(self._expand)
 
     @cached_property
     def name(self) -> str:
-        """What the terms depend on: this file's version, the language, the stemmer and its version, stop words."""
+        """What the terms depend on: this file's version, language, stemmer and its version, stop words, fields."""
         stemmer = f"snowball-{_stemmer_version()}" if self.stem else "unstemmed"
-        return f"terms-{FORMAT}/{self.language}/{stemmer}/{'stopwords' if self.stopwords else 'all-words'}"
+        fields = f"/{'+'.join(self.fields) or 'text'}" if self.fields != EXPANSIONS else ""
+        return f"terms-{FORMAT}/{self.language}/{stemmer}/{'stopwords' if self.stopwords else 'all-words'}{fields}"
+
+    def text_of(self, indexed_text: str, meta: Meta) -> str:
+        """What the terms of a chunk are made of: its text, and what its metadata says in `fields`.
+
+        >>> Analyzer(fields=("questions",)).text_of("Dogs bark.", {"questions": "Do dogs bark?", "page": 3})
+        'Dogs bark.\\nDo dogs bark?'
+        """
+        more = [value for field in self.fields if isinstance(value := meta.get(field), str)]
+        return "\n".join([indexed_text, *more])
 
     def terms(self, text: str) -> list[str]:
         """The terms in the order of the text, repeated as often as they occur.

@@ -1,0 +1,106 @@
+"""Notes that place a chunk in its document."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rag.enrich.base import Cut
+from rag.enrich.contextual import RuleContext, stretches
+from rag.enrich.specs import ContextualSpec
+from rag.models.llm import Message
+from rag.models.tokens import estimated_tokens
+from rag.testing import sample
+
+PROMPT = "{title}\n<source>{document}</source>\n---\n{text}"
+
+
+@pytest.fixture
+def enricher(tmp_path: Path, function_model):
+    def make(answer=lambda messages: " On  leave,\nin March. ", **options: object):
+        model = function_model(answer)
+        with sample(tmp_path, prompts={"contextual": PROMPT}, llm=model) as made:
+            return ContextualSpec.model_validate({"concurrency": 1, **options}).build(made.resources), model
+
+    return make
+
+
+def test_the_note_stands_before_the_context_a_chunk_has_and_says_who_wrote_it(enricher, of) -> None:
+    made, _ = enricher()
+    document, (chunk,) = of("Unused days lapse.")
+    (noted,) = made.enrich([replace(chunk, context="Handbook")], document)
+    assert noted.indexed_text == "On leave, in March.\nHandbook\nUnused days lapse."
+    assert (noted.id, noted.text, noted.meta) == (chunk.id, chunk.text, {"context_by": "llm"})
+
+
+def test_the_prompt_is_the_same_up_to_the_chunk_for_all_chunks_of_a_document(enricher, of) -> None:
+    made, model = enricher()
+    document, chunks = of("Dogs bark.", "Owls hoot.", title="Animals")
+    made.enrich(chunks, document)
+    (first, one), (second, other) = model.asked
+    assert first == second == Message("system", "Animals\n<source>Dogs bark.\n\nOwls hoot.</source>")
+    assert (one.content, other.content) == ("Dogs bark.", "Owls hoot.")
+
+
+def test_a_long_document_is_given_in_stretches_each_with_the_chunks_in_it(enricher, of) -> None:
+    made, model = enricher(document_tokens=100)
+    document, chunks = of("a" * 300, "b" * 300)  # 151 tokens
+    made.enrich(chunks, document)
+    given_documents = [messages[0].content for messages in model.asked]
+    assert "a" * 300 in given_documents[0]
+    assert "b" * 250 in given_documents[1]
+    assert "b" not in given_documents[0].replace("</source>", "")
+
+
+@given(st.text(alphabet="ab \n", max_size=400), st.integers(1, 40))
+def test_stretches_cover_a_text_in_order(text: str, tokens: int) -> None:
+    found = stretches(text, tokens=tokens)
+    assert found[0][0] == 0
+    assert found[-1][1] == len(text)
+    assert all(one[1] == other[0] for one, other in pairwise(found))
+    assert all(start < end for start, end in found) or not text
+
+
+def test_a_text_that_fits_is_one_stretch_and_others_are_cut_at_lines() -> None:
+    text = "one two three\nfour five six\n"
+    assert stretches(text, tokens=estimated_tokens(text)) == [(0, len(text))]
+    assert stretches(text, tokens=4) == [(0, 14), (14, 28)]
+
+
+def test_a_note_that_is_too_long_is_cut(enricher, of) -> None:
+    made, _ = enricher(lambda messages: "word " * 50, words=10)
+    document, chunks = of("Dogs bark.")
+    assert made.enrich(chunks, document)[0].context == " ".join(["word"] * 10)
+
+
+def test_without_a_usable_reply_the_note_is_that_of_the_rules(enricher, of) -> None:
+    def answer(messages: Sequence[Message]) -> str:
+        return "" if messages[1].content == "Owls hoot." else "A note."
+
+    made, model = enricher(answer)
+    document, chunks = of("Dogs bark at noon.", "Owls hoot.", title="Animals")
+    dogs, owls = made.enrich(chunks, document)
+    assert (dogs.context, dogs.meta["context_by"]) == ("A note.", "llm")
+    assert (owls.context, owls.meta["context_by"]) == ("Animals\nDogs bark at noon.", "rules")
+    assert len(model.asked) == 3
+
+
+def test_the_rules_do_not_repeat_the_chunk_and_leave_one_without_anything_alone(of) -> None:
+    document, chunks = of("Dogs bark at noon.", "Owls hoot.")
+    first, second = RuleContext().enrich(chunks, document)
+    assert first == chunks[0]
+    assert second.context == "Dogs bark at noon."
+
+
+def test_the_cost_counts_the_document_for_every_chunk(enricher, of) -> None:
+    made, _ = enricher(max_tokens=50)
+    document, chunks = of("a" * 40, "b" * 40)
+    cost = made.cost([Cut(document, chunks)])
+    # system: "\n<source>" 9 + 82 + "</source>" 9 = 100 letters, 25 tokens and 4; user: 10 tokens and 4
+    assert (cost.requests, cost.prompt_tokens, cost.completion_tokens) == (2, 2 * (29 + 14), 100)
