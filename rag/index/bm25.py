@@ -6,7 +6,7 @@ Formulas as compared by Kamphuis, de Vries, Boytsov and Lin, ECIR 2020; defaults
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from math import log
@@ -78,8 +78,12 @@ class Bm25Index:
         self._recent = RecentWeights()
 
     def search(self, queries: Sequence[str], *, k: int, allowed: Mask | None) -> list[Hits]:
+        return self.search_terms([Counter(self.analyzer.terms(query)) for query in queries], k=k, allowed=allowed)
+
+    def search_terms(self, queries: Sequence[Mapping[str, float]], *, k: int, allowed: Mask | None) -> list[Hits]:
+        """The same for queries of index terms (as `analyzer` makes them), each as often, or as much, as it counts."""
         rows = self._all if allowed is None else visible(self.postings.live, allowed)
-        return [self._hits(query, rows, k) for query in queries]
+        return [self._hits(terms, rows, k) for terms in queries]
 
     def df(self, term: str) -> int:
         """In how many chunks an index term (as `analyzer` makes them) occurs."""
@@ -103,8 +107,7 @@ class Bm25Index:
     def _size(self) -> int:
         return self.postings.size
 
-    def _hits(self, query: str, rows: Rows | None, k: int) -> Hits:
-        terms = Counter(self.analyzer.terms(query))
+    def _hits(self, terms: Mapping[str, float], rows: Rows | None, k: int) -> Hits:
         weights = self._weights(terms)
         scores = np.zeros(len(self.postings.live), np.float32)
         for term, weight in weights.items():
@@ -146,7 +149,7 @@ class Bm25Index:
         return Weights(rows, weights.astype(np.float32), absent)
 
 
-def _score(weights: Sequence[tuple[Weights, int]], floor: np.float32, mean: float, rows: Rows) -> Scores:
+def _score(weights: Sequence[tuple[Weights, float]], floor: np.float32, mean: float, rows: Rows) -> Scores:
     """The scores of any rows, to the last bit those of the ranking."""
     scores = np.zeros(len(rows), np.float32)
     for weight, count in weights:

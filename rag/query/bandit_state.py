@@ -38,8 +38,7 @@ class Arm:
     @property
     def mean(self) -> Floats:
         """A⁻¹ b."""
-        mean: Floats = np.linalg.solve(self.precision, self.response)
-        return mean
+        return np.asarray(np.linalg.solve(self.precision, self.response), np.float64)
 
 
 class BanditState:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from pydantic import Field
 
 from rag.config.spec import Spec
+from rag.retrieve.feedback_specs import FEEDBACK
+from rag.retrieve.retriever_spec import RetrieverSpec
 
 if TYPE_CHECKING:
     from rag.resources import Resources
@@ -15,23 +17,12 @@ if TYPE_CHECKING:
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
-class RetrieverSpec(Spec):
-    """Options of a first-stage retriever."""
-
-    use: str
-    """The component's name."""
-
-    def build(self, resources: Resources) -> Retriever:
-        """Make the component; every subclass does."""
-        raise NotImplementedError(type(self).__name__)
-
-
 class DenseRetrieverSpec(RetrieverSpec):
     """The chunks whose vectors are nearest to the question's."""
 
     needs: ClassVar[tuple[str, ...]] = ("ingest.index.dense",)
     use: Literal["dense"] = "dense"
-    k: int = Field(100, ge=1, le=10_000)
+    k: int = Field(50, ge=1, le=10_000)
     """How many chunks to retrieve."""
 
     def build(self, resources: Resources) -> Retriever:
@@ -45,7 +36,7 @@ class SparseRetrieverSpec(RetrieverSpec):
 
     needs: ClassVar[tuple[str, ...]] = ("ingest.index.sparse",)
     use: Literal["sparse"] = "sparse"
-    k: int = Field(100, ge=1, le=10_000)
+    k: int = Field(50, ge=1, le=10_000)
     """How many chunks to retrieve."""
 
     def build(self, resources: Resources) -> Retriever:
@@ -54,7 +45,7 @@ class SparseRetrieverSpec(RetrieverSpec):
         return SparseRetriever(resources, k=self.k)
 
 
-BUILT_IN_RETRIEVERS: tuple[type[RetrieverSpec], ...] = (DenseRetrieverSpec, SparseRetrieverSpec)
+BUILT_IN_RETRIEVERS: tuple[type[RetrieverSpec], ...] = (DenseRetrieverSpec, SparseRetrieverSpec, *FEEDBACK)
 
 
 class FuserSpec(Spec):
