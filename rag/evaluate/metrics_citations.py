@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -11,6 +12,9 @@ from rag.types import Answer
 
 SUPPORTED = 0.6
 """Share of a sentence's content words that a text must have for it to count as support, without a model."""
+
+_MARKER = re.compile(r"[\[［【]\s*\d{1,9}(?:\s*[-–—,;，、]\s*\d{1,9})*\s*[\]］】]")
+_SPACE_BEFORE_STOP = re.compile(r"\s+([.,;:!?。，；：！？])")
 
 Supports = Callable[[int, tuple[int, ...]], bool]
 """Whether the evidence of these numbers, read together, supports the statement at that place."""
@@ -63,17 +67,20 @@ class Statement:
 
 def statements(answer: Answer) -> list[Statement]:
     """The sentences of an answer with what each cites; a sentence of nothing but markers is none."""
+    blanked = answer.text
+    for citation in answer.citations:  # a marker after a full stop would open the next sentence
+        cited = answer.text[citation.start : citation.end]
+        blank = _MARKER.sub(lambda marker: " " * len(marker[0]), cited)
+        blanked = blanked[: citation.start] + blank + blanked[citation.end :]
     found = []
-    for start, end in sentences(answer.text):
+    for start, end in sentences(blanked):
         numbers: dict[int, None] = {}
         for citation in answer.citations:
             if max(start, citation.start) < min(end, citation.end):
                 numbers.update(dict.fromkeys(citation.evidence))
-        text = answer.text[start:end]
-        for number in sorted(numbers, reverse=True):
-            text = text.replace(f"[{number}]", "")
+        text = " ".join(blanked[start:end].split())
         if any(letter.isalnum() for letter in text):
-            found.append(Statement(" ".join(text.split()), tuple(numbers)))
+            found.append(Statement(_SPACE_BEFORE_STOP.sub(r"\1", text), tuple(numbers)))
     return found
 
 
