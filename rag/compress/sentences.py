@@ -48,7 +48,32 @@ class NearestSentences:
 
 
 def chunk_vectors(chunks: Sequence[Chunk], reader: Reader, resources: Resources) -> Vectors:
-    """(n, d) the vectors of chunks: those of the index, or made now where it has none."""
+    """(n, d) the vectors of chunks: those of the index, or made now where it has none.
+
+    A stretch that an expander made is no chunk of the index: it has the mean of those it overlaps, at unit length.
+    """
+    rows = reader.rows_of(chunks)
+    if (rows >= 0).all():
+        return _indexed_vectors(chunks, reader, resources)
+    made_of = [[one] if row >= 0 else _overlapping(one, reader) for one, row in zip(chunks, rows, strict=True)]
+    vectors = _indexed_vectors([part for parts in made_of for part in parts], reader, resources)
+    sums = np.add.reduceat(vectors, np.cumsum([0, *map(len, made_of)])[:-1])
+    means: Vectors = sums / np.linalg.norm(sums, axis=1, keepdims=True)
+    return means
+
+
+def _indexed_vectors(chunks: Sequence[Chunk], reader: Reader, resources: Resources) -> Vectors:
     if reader.dense is None:
         return resources.embedder.embed_documents([chunk.indexed_text for chunk in chunks])
     return reader.vectors(reader.rows_of(chunks))
+
+
+def _overlapping(stretch: Chunk, reader: Reader) -> list[Chunk]:
+    found = [
+        chunk
+        for chunk in reader.chunks_of(stretch.document_id)
+        if chunk.span.start < stretch.span.end and stretch.span.start < chunk.span.end
+    ]
+    if not found:
+        raise LookupError(f"{stretch.id}: there is no chunk of the index at its span")
+    return found
