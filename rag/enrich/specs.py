@@ -150,8 +150,29 @@ DEFAULT_FIELDS: tuple[FieldSpec, ...] = (
 Fields: TypeAlias = Annotated[tuple[FieldSpec, ...], Field(min_length=1)]
 
 
+FEATURE_FIELDS: tuple[FieldSpec, ...] = (
+    FieldSpec(
+        name="feature_keywords",
+        type="list",
+        description="Think of the questions that the passage answers, then give the words that searches for it need.",
+        most=20,
+        rule="keywords",
+    ),
+    FieldSpec(
+        name="feature_entities",
+        type="list",
+        description="People, organisations, places and products, exactly as the passage writes them.",
+        most=10,
+        grounded=True,
+        rule="entities",
+    ),
+    FieldSpec(name="feature_summary", description="What the passage says.", most=40, rule="summary"),
+    FieldSpec(name="feature_essay", description="A short essay on the passage's subject, from what it says.", most=120),
+)
+
+
 class MetadataFields(Spec):
-    """The schema that both kinds of metadata share."""
+    """A schema of fields."""
 
     fields: Fields = DEFAULT_FIELDS
     """What is found out about every chunk; replaces the default fields."""
@@ -207,6 +228,20 @@ class MetadataSpec(MetadataFields, AskingSpec):
             self.asking(resources, json_schema(fields)),
             Template.parse(resources.prompt(self.prompt), name=self.prompt, fields=FIELDS),
         )
+
+
+class PrfFeaturesSpec(MetadataSpec):
+    """What a chunk may lend to a question that finds it: keywords, entities, a summary, a short essay.
+
+    Written by a language model into `feature_...` fields, by rules where its reply is of no use; read by the query
+    transform `prf-features`. After PromptPRF, arXiv 2503.14887, whose prompts are not published with the abstract.
+    """
+
+    use: Literal["prf-features"] = "prf-features"  # type: ignore[assignment]  # another component's name
+    fields: Fields = FEATURE_FIELDS
+    """The features of every chunk."""
+    max_tokens: int = Field(600, ge=16)
+    """How long a reply may get."""
 
 
 class ContextualRulesSpec(EnricherSpec):
@@ -293,4 +328,5 @@ BUILT_IN: tuple[type[EnricherSpec], ...] = (
     ContextualSpec,
     ContextualRulesSpec,
     Doc2QuerySpec,
+    PrfFeaturesSpec,
 )

@@ -315,6 +315,27 @@ class TemporalSpec(QueryTransformSpec):
         return Temporal()
 
 
+class PrfFeaturesSpec(QueryTransformSpec):
+    """The question beside itself with the features that enrichment gave the chunks it finds first."""
+
+    use: Literal["prf-features"] = "prf-features"
+    fields: tuple[str, ...] = Field(("feature_keywords", "feature_entities", "feature_summary"), min_length=1)
+    """Metadata of chunks, as the enrichers `prf-features`, `metadata` and `metadata-rules` write it."""
+    depth: int = Field(3, ge=1, le=100)
+    """How many of the first chunks lend their features."""
+    weight: float = Field(0.3, gt=0, allow_inf_nan=False)
+    """How much the longer query counts beside the question."""
+    least: float = Field(0.0, ge=0, allow_inf_nan=False)
+    """How far the best score must be above the mean of all, in their standard deviations; else there is no feedback."""
+
+    def build(self, resources: Resources) -> QueryTransform:
+        from rag.query.prf_features import PrfFeatures
+
+        return PrfFeatures(
+            resources, fields=self.fields, depth=self.depth, weight=self.weight, least=self.least
+        )
+
+
 BUILT_IN: tuple[type[QueryTransformSpec], ...] = (
     MultiQuerySpec,
     HydeSpec,
@@ -326,4 +347,5 @@ BUILT_IN: tuple[type[QueryTransformSpec], ...] = (
     BanditSpec,
     CondenseSpec,
     TemporalSpec,
+    PrfFeaturesSpec,
 )
