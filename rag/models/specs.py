@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 class LanguageModelSpec(Spec):
     """Options of the language model that stages may ask."""
 
+    attends: ClassVar[bool] = False
+    """Whether it may be a `rag.models.attention.AttendingModel`."""
     use: str
     """The component's name."""
 
@@ -78,6 +80,7 @@ class OpenAIModelSpec(Server, LanguageModelSpec):
 class GivenSpec(LanguageModelSpec):
     """Handed over in Python, as ``Components(llm=...)``: any object with the methods of a language model."""
 
+    attends: ClassVar[bool] = True
     use: Literal["given"] = "given"
 
     def build(self) -> LanguageModel:

@@ -40,6 +40,10 @@ def _needs(pipeline: PipelineSpec) -> Iterator[tuple[Path, str]]:
                 if not has_llm:
                     message = f"{use_name(spec)!r} asks a language model, the pipeline names none: set `llm`"
                     yield (*path, "use"), f"{message}, such as {{use: openai, base_url: ..., model: ...}}"
+            elif needed == "attention":
+                if has_llm and not (pipeline.llm is not None and pipeline.llm.attends):
+                    message = f"{use_name(spec)!r} reads a model's attention, which a server of text does not show"
+                    yield (*path, "use"), f"{message}: set `llm` to a local runtime that does, or use 'listwise'"
             elif _value(pipeline, names) is None:
                 # Null has to be written, so the message has a place; the component that needs it may be a default.
                 yield names, f"is null, but {dotted(path)} ({use_name(spec)}) needs it"

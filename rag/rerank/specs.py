@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from rag.models.token_encoder import TokenEncoder
     from rag.rerank.base import Reranker
     from rag.resources import Resources
+
+HeadName = Annotated[str, Field(pattern=r"^\d+-\d+$")]
 
 
 class RerankerSpec(Spec):
@@ -248,11 +250,47 @@ class ListwiseSpec(RerankerSpec):
         )
 
 
+class AttentionSpec(RerankerSpec):
+    """Where a local language model looks when it reads the question behind the chunks (ICR, arXiv 2410.02642)."""
+
+    needs: ClassVar[tuple[str, ...]] = ("llm", "attention")
+    use: Literal["attention"] = "attention"
+    depth: int = Field(40, ge=2, le=1000)
+    """How many candidates to show, all in one prompt; those that do not fit follow behind."""
+    words: int = Field(300, ge=10)
+    """Words shown of each passage; longer ones collect more attention, so all are cut alike."""
+    heads: Literal["all", "llama-3.1-8b", "llama-3.2-3b", "llama-3.2-1b", "qwen2.5-7b"] | tuple[HeadName, ...] = "all"
+    """All heads, those published for a model (QRHead, arXiv 2506.09944), or a list of layer-head: ``["14-22"]``. A list
+    belongs to one checkpoint."""
+    margin: float | None = Field(None, ge=0, le=1)
+    """Leave a ranking as it is where its first chunk leads the second by at least this share of the distance from the
+    first to the last. Empty: never."""
+    prompt: str = "attend"
+    """The prompt template, by name."""
+
+    def build(self, resources: Resources) -> Reranker:
+        from rag.models.template import Template
+        from rag.rerank.attention import FIELDS, AttentionReranker
+        from rag.rerank.heads import PUBLISHED, parse_heads
+
+        heads = parse_heads(", ".join(self.heads)) if isinstance(self.heads, tuple) else PUBLISHED.get(self.heads)
+        return AttentionReranker(
+            resources.llm,
+            Template.parse(resources.prompt(self.prompt), name=self.prompt, fields=FIELDS),
+            keep=self.keep,
+            depth=self.depth,
+            words=self.words,
+            heads=heads,
+            margin=self.margin,
+        )
+
+
 BUILT_IN: tuple[type[RerankerSpec], ...] = (
     MmrSpec,
     TemporalSpec,
     CrossEncoderSpec,
     LateInteractionSpec,
     ListwiseSpec,
+    AttentionSpec,
     OrderSpec,
 )

@@ -1,0 +1,66 @@
+"""What a local language model must offer to rank by its attention. No runtime that ships meets it yet."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+Attention: TypeAlias = NDArray[np.float32]
+"""(heads, tokens) of one document: how much each head attends to each of its tokens, averaged over a tail's tokens."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Head:
+    """An attention head, both numbers from 0; in grouped-query models a query head."""
+
+    layer: int
+    head: int
+
+    def __str__(self) -> str:
+        return f"{self.layer}-{self.head}"
+
+
+@dataclass(frozen=True, slots=True)
+class AttentionPrompt:
+    """Several user messages that begin alike: `shared` followed by each of `tails`.
+
+    `documents` are code-point ranges of `shared`. The keys and values of the shared part are computed once.
+    """
+
+    shared: str
+    documents: tuple[tuple[int, int], ...]
+    tails: tuple[str, ...]
+
+
+@runtime_checkable
+class AttendingModel(Protocol):
+    """A local model that shows where it looks."""
+
+    @property
+    def window(self) -> int:
+        """How many tokens a prompt may have."""
+        ...
+
+    def count(self, text: str) -> int:
+        """How many tokens the text has."""
+        ...
+
+    def attend(self, prompt: AttentionPrompt, *, heads: Sequence[Head] | None = None) -> list[list[Attention]]:
+        """For each tail the attention to each document.
+
+        The whole message is put into the chat format and tokenised once; documents and tail are found in it by offsets.
+        The tail's tokens reach from its first one through the end of the chat format. Maps are reduced layer by layer:
+        whole ones would take layers x heads x tokens squared.
+
+        Args:
+            heads: the rows to give, in this order; layers behind the last one need not be run. ``None``: all heads,
+                layer by layer.
+
+        Raises:
+            ModelError: the prompt is longer than the window, or a head does not exist.
+        """
+        ...
