@@ -11,11 +11,14 @@ from rag.cli.ask import ask
 from rag.cli.chat import chat
 from rag.cli.components import components
 from rag.cli.doctor import doctor
+from rag.cli.eval import evaluate
+from rag.cli.explain import explain
 from rag.cli.graph import graph
 from rag.cli.ingest import ingest
 from rag.cli.init import init
 from rag.cli.inspect import inspect
 from rag.cli.rebuild import rebuild
+from rag.cli.reward import reward
 from rag.cli.schema import schema
 from rag.cli.search import search
 from rag.cli.show import show
@@ -35,8 +38,25 @@ app = typer.Typer(
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for panel in (ask, search, chat, ingest, inspect, doctor, rebuild, init, validate, show, graph, components, schema):
+for panel in (
+    ask,
+    search,
+    chat,
+    explain,
+    ingest,
+    inspect,
+    doctor,
+    rebuild,
+    reward,
+    init,
+    validate,
+    show,
+    graph,
+    components,
+    schema,
+):
     app.command()(panel)
+app.command("eval")(evaluate)
 
 
 def _version(wanted: bool) -> None:

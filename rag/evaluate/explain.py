@@ -42,14 +42,14 @@ class Step:
 class Passage:
     """A chunk that is evidence, or would be without some stage, and its rank in each of the explanation's columns.
 
-    `text` and `where` are those of its first piece of evidence, `numbers` those of all its pieces in the evidence of the
-    whole pipeline. A rank is ``None`` where the chunk is not in the ranking; of a retriever that searched several
-    queries it is the best.
+    `texts` are its pieces in the evidence of the whole pipeline, `numbers` theirs, `where` the place of the first; of a
+    chunk that is not evidence, what the first variant that has it would keep. A rank is ``None`` where the chunk is not
+    in the ranking; of a retriever that searched several queries it is the best.
     """
 
     chunk_id: str
     where: str
-    text: str
+    texts: tuple[str, ...]
     numbers: tuple[int, ...]
     ranks: tuple[int | None, ...]
 
@@ -248,19 +248,20 @@ def _instead(variant: Variant, names: Mapping[_Column, str]) -> str:
 
 def _passages(runs: Sequence[_Run], columns: Sequence[_Column]) -> tuple[Passage, ...]:
     whole = runs[0]
-    first: dict[str, Evidence] = {}
+    pieces: dict[str, list[Evidence]] = {}
     for run in runs:
-        for part in run.answer.evidence:
-            first.setdefault(part.chunk_id, part)
+        new = [part for part in run.answer.evidence if part.chunk_id not in pieces]
+        for part in new:
+            pieces.setdefault(part.chunk_id, []).append(part)
     numbers: dict[str, list[int]] = {}
     for number, part in enumerate(whole.answer.evidence, 1):
         numbers.setdefault(part.chunk_id, []).append(number)
-    others = sorted(first.keys() - numbers.keys(), key=lambda key: (whole.standing.get(key, math.inf), key))
+    others = sorted(pieces.keys() - numbers.keys(), key=lambda key: (whole.standing.get(key, math.inf), key))
     return tuple(
         Passage(
             chunk_id=key,
-            where=first[key].where,
-            text=first[key].text,
+            where=pieces[key][0].where,
+            texts=tuple(part.text for part in pieces[key]),
             numbers=tuple(numbers.get(key, ())),
             ranks=whole.ranks(key, columns),
         )

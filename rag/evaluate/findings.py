@@ -76,6 +76,16 @@ def idle(found: Explanation) -> list[str]:
     return [name for stage, name in stages if (stage, name) not in busy]
 
 
+def numbered(numbers: Sequence[int]) -> str:
+    """``[2]``, ``[2-4]`` for what follows one another, ``[2+]`` for a first and others; nothing for none."""
+    if not numbers:
+        return ""
+    first, last = numbers[0], numbers[-1]
+    if first == last:
+        return f"[{first}]"
+    return f"[{first}-{last}]" if last - first == len(numbers) - 1 else f"[{first}+]"
+
+
 def _summary(found: Explanation) -> Iterator[str]:
     first = next((passage for passage in found.passages if passage.number == 1), None)
     if first is None:
@@ -99,14 +109,18 @@ def _elsewhere(found: Explanation, left: LeftOut, passage: Passage) -> str:
     """Where a passage that the stage brought in stood for others."""
     if left.stage != "retrieve":
         standing = left.standing.get(passage.chunk_id)
+        if left.stage == "fuse":
+            return f" ({_had(left.instead, standing)})"
         return f" (rank {standing} without)" if standing else " (not found without)"
     ranks = dict(zip(found.columns, passage.ranks, strict=True))
     retrievers = [step.name for step in found.steps if step.stage == "retrieve"]
     said = [f"rank {ranks[left.name]}"] if ranks[left.name] else []
-    for name in retrievers:
-        if name != left.name:
-            said.append(f"{_code(name)} had it at {ranks[name]}" if ranks[name] else f"{_code(name)} did not find it")
+    said += [_had(name, ranks[name]) for name in retrievers if name != left.name]
     return f" ({'; '.join(said)})"
+
+
+def _had(name: str, rank: int | None) -> str:
+    return f"{_code(name)} had it at {rank}" if rank else f"{_code(name)} did not find it"
 
 
 def _place(left: LeftOut, passage: Passage) -> int | None:
