@@ -36,7 +36,7 @@ ALONE = {
     "vector-prf": "{use: vector-prf, k: 400}",
     "rocchio": "{use: rocchio, k: 400}",
     "gqr": "{use: gqr, k: 400}",
-    "gqr-candidates": "{use: gqr, k: 400, scope: candidates}",
+    "gqr-index": "{use: gqr, k: 400, scope: index}",
 }
 SYSTEMS: Mapping[str, tuple[tuple[str, ...], str | None]] = {
     "sparse": (("sparse",), None),
@@ -45,12 +45,12 @@ SYSTEMS: Mapping[str, tuple[tuple[str, ...], str | None]] = {
     "vector-prf": (("vector-prf",), "dense"),
     "rocchio": (("rocchio",), "dense"),
     "gqr": (("gqr",), "dense"),
-    "gqr-candidates": (("gqr-candidates",), "dense"),
+    "gqr-index": (("gqr-index",), "dense"),
     "dense + sparse": (("dense", "sparse"), None),
     "dense + rm3": (("dense", "rm3"), "dense + sparse"),
     "vector-prf + sparse": (("vector-prf", "sparse"), "dense + sparse"),
     "rocchio + sparse": (("rocchio", "sparse"), "dense + sparse"),
-    "gqr + sparse": (("gqr", "sparse"), "dense + sparse"),
+    "gqr-index + sparse": (("gqr-index", "sparse"), "dense + sparse"),
 }
 """For each system the retrievers that are fused, and what it is compared with."""
 MEASURES = [nDCG @ 10, R @ 10, R @ 100]

@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from threading import Lock
 
 from rag.models.llm import Json, LanguageModel, Message, Sampling
+from rag.models.replies import object_in
 from rag.models.template import Template, as_data
-from rag.query.asking import object_in
 from rag.types import Usage
 
 QUESTIONS = 3  # generated from an answer, as in ragas

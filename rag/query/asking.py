@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -14,8 +12,6 @@ from rag.types import Query, Scalar, Usage
 
 LONGEST_CHARACTERS = 1000
 """A longer text is no search query."""
-
-_FENCE = re.compile(r"^\s*```[a-z]*\s*\n(.*?)\n?\s*```\s*$", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,20 +71,6 @@ def notes_on(replies: Sequence[Completion], *, malformed: int) -> dict[str, Scal
         "prompt_tokens": usage.prompt_tokens,
         "completion_tokens": usage.completion_tokens,
     }
-
-
-def object_in(reply: str) -> Mapping[str, Json] | None:
-    """The JSON object that a reply consists of, a code fence around it taken off; ``None`` if it is none.
-
-    >>> object_in('```json\\n{"queries": ["a"]}\\n```')
-    {'queries': ['a']}
-    """
-    fenced = _FENCE.match(reply)
-    try:
-        found = json.loads(fenced[1] if fenced else reply)
-    except (ValueError, RecursionError):
-        return None
-    return found if isinstance(found, dict) else None
 
 
 def texts_in(value: Json, *, most: int) -> list[str] | None:

@@ -7,7 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from rag.models.llm import Completion, Json
-from rag.query.asking import LONGEST_CHARACTERS, Asker, notes_on, object_in
+from rag.models.replies import object_in
+from rag.query.asking import LONGEST_CHARACTERS, Asker, notes_on
 from rag.query.base import Rewritten
 from rag.types import Query
 

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from rag.embed.base import Embedder
 from rag.models.llm import Completion, Json
+from rag.models.replies import object_in
 from rag.models.template import as_data
-from rag.query.asking import LONGEST_CHARACTERS, Asker, notes_on, object_in, texts_in
+from rag.query.asking import LONGEST_CHARACTERS, Asker, notes_on, texts_in
 from rag.query.base import Rewritten, together
 from rag.types import Query, Scalar
 

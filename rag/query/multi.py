@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from rag.models.llm import Completion
-from rag.query.asking import Asker, notes_on, object_in, texts_in
+from rag.models.replies import object_in
+from rag.query.asking import Asker, notes_on, texts_in
 from rag.query.base import Rewritten
 from rag.types import Query
 

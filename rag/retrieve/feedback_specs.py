@@ -93,11 +93,11 @@ class GqrSpec(RetrieverSpec):
     """How many chunks to retrieve."""
     candidates: int = Field(10, ge=1, le=1000)
     """How many chunks of each retriever guide it."""
-    steps: int = Field(25, ge=0, le=1000)
+    steps: int = Field(50, ge=0, le=1000)
     """How many gradient steps."""
-    rate: float = Field(0.005, gt=0, le=1)
+    rate: float = Field(0.0025, gt=0, le=1)
     """How far a step goes."""
-    scope: Literal["candidates", "index"] = "index"
+    scope: Literal["candidates", "index"] = "candidates"
     """What the moved vector ranks: the chunks that guided it, as published, or everything in a second search."""
 
     def build(self, resources: Resources) -> Retriever:

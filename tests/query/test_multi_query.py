@@ -7,8 +7,9 @@ import pytest
 
 from rag.errors import BackendError
 from rag.models.llm import Sampling
+from rag.models.replies import object_in
 from rag.models.template import Template
-from rag.query.asking import Asker, object_in, texts_in
+from rag.query.asking import Asker, texts_in
 from rag.query.base import together
 from rag.query.multi import MultiQuery
 from rag.testing import ScriptedModel
