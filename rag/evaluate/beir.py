@@ -43,7 +43,7 @@ def load_beir(folder: Path, *, split: str = "") -> Dataset:
     if not kept:
         raise ConfigError(f"{folder}: there is no query with a qrel, an answer or a gold span")
     left_out = len(questions) - len(kept)
-    notes = (f"{left_out} queries without any judgement are left out",) if left_out else ()
+    notes = (f"queries left out because nothing is judged for them: {left_out}",) if left_out else ()
     return Dataset(name=folder.resolve().name, path=str(folder), questions=kept, corpus=corpus, notes=notes)
 
 

@@ -48,7 +48,7 @@ def load_ir_dataset(name: str, *, cache: Path) -> Dataset:
     corpus = cache / name.replace("/", "-") / "corpus.jsonl"
     if not corpus.is_file():
         _write(corpus, found.docs_iter())
-    notes = (f"{left_out} queries without a relevant document are left out",) if left_out else ()
+    notes = (f"queries left out because no document is relevant to them: {left_out}",) if left_out else ()
     return Dataset(name=name, path=name, questions=kept, corpus=corpus, notes=notes)
 
 
