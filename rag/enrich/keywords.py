@@ -33,15 +33,19 @@ class TermStatistics:
         return count * (log((1 + self.size) / (1 + self.frequencies[term])) + 1)
 
     def keywords(self, text: str, *, most: int) -> list[str]:
-        """The heaviest terms, heaviest first, ties by term; each as the text most often writes it, in lower case.
+        """The words of `weighted`."""
+        return [word for word, _ in self.weighted(text, most=most)]
 
-        Numbers and single letters are none.
+    def weighted(self, text: str, *, most: int) -> list[tuple[str, float]]:
+        """The heaviest terms and their weights, heaviest first, ties by term.
+
+        Each is given as the text most often writes it, in lower case. Numbers and single letters are none.
         """
         counts = Counter(self.analyzer.terms(text))
         named = [term for term in counts if len(term) > 1 and any(map(str.isalpha, term))]
         ordered = sorted(named, key=lambda term: (-self.weight(term, counts[term]), term))[:most]
         written = self._written(text, set(ordered))
-        return [written.get(term, term) for term in ordered]
+        return [(written.get(term, term), self.weight(term, counts[term])) for term in ordered]
 
     def _written(self, text: str, wanted: set[str]) -> dict[str, str]:
         """For each term the word that most often stands for it alone; ties by spelling."""

@@ -171,6 +171,19 @@ FEATURE_FIELDS: tuple[FieldSpec, ...] = (
 )
 
 
+class RepresentSpec(Spec):
+    """How metadata takes part in what a chunk is found by: the three indexing conditions of arXiv 2512.05411."""
+
+    by: Literal["content", "tfidf-weighted", "prefix"] = "content"
+    """`content`: not at all; `tfidf-weighted`: as a part of the vector; `prefix`: written before the text."""
+    fields: tuple[str, ...] = Field(("title", "summary", "keywords", "entities", "category"), min_length=1)
+    """Metadata of the chunk, or else of its document, that takes part, in this order."""
+    content_weight: float = Field(0.7, ge=0, le=1)
+    """The weight of the text's vector, for `tfidf-weighted`; the rest is that of the metadata's terms."""
+    terms: int = Field(20, ge=1)
+    """How many of a chunk's metadata terms take part, the heaviest first, for `tfidf-weighted`."""
+
+
 class MetadataFields(Spec):
     """A schema of fields."""
 

@@ -16,7 +16,9 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 from rag.enrich.base import BatchEnricher, Cut
-from rag.errors import ModelError, SourceError
+from rag.enrich.represent import MetadataTerms, prefixed
+from rag.enrich.specs import RepresentSpec
+from rag.errors import ConfigError, ModelError, SourceError
 from rag.load.base import Countable
 from rag.pipeline.report import Failure, IngestProgress, IngestReport, Tally
 from rag.types import Chunk, Document
@@ -78,7 +80,16 @@ def ingest(
 
 
 def reembed(built: Built) -> IngestReport:
-    """Compute every vector again from the texts the index holds."""
+    """Compute every vector again from the texts the index holds.
+
+    Raises:
+        ConfigError: vectors are made of more than the texts.
+    """
+    if built.spec.ingest.represent.by == "tfidf-weighted":
+        raise ConfigError(
+            "ingest.represent: `tfidf-weighted` makes vectors of more than the texts the index holds",
+            hint="`rag ingest --force`",
+        )
     started = perf_counter()
     embedder = built.resources.embedder
     generation = built.resources.index.reembed(embedder.identity, embedder.embed_documents)
@@ -127,6 +138,10 @@ class Run:
         self.committed = perf_counter()
         self.options = indexing_options(built)
         tally.enrichment.watch = self._show
+        represent = built.spec.ingest.represent
+        self.metadata = MetadataTerms(represent) if represent.by == "tfidf-weighted" else None
+        if self.metadata is not None and built.resources.index.exists():
+            self.metadata.count_indexed(built.resources.index.reader())
 
     def documents(self) -> None:
         """Read, cut, enrich and index every source that changed."""
@@ -216,6 +231,10 @@ class Run:
                 ready = [replace(old, chunks=new) for old, new in zip(ready, enriched, strict=True)]
             else:
                 ready = self._each(ready, enricher.enrich)
+        represent = self.built.spec.ingest.represent
+        if represent.by == "prefix":
+            tokenizer = self.embedder.tokenizer if self.embedder is not None else None
+            ready = self._each(ready, partial(prefixed, fields=represent.fields, tokenizer=tokenizer))
         if self.embedder is not None:
             ready = self._each(ready, partial(self._fitted, embedder=self.embedder))
         again = {failure.document_id for failure in tally.failed[before:] if failure.passing}
@@ -267,7 +286,7 @@ class Run:
     def flush(self) -> None:
         """Enrich and embed what is pending, hand it to the writer, commit when enough has come together."""
         ready = self._enriched(self.pending)
-        vectors = self._vectors([chunk for pending in ready for chunk in pending.chunks])
+        vectors = self._vectors(ready)
         at = 0
         for pending in ready:
             mine = None if vectors is None else vectors[at : at + len(pending.chunks)]
@@ -290,13 +309,25 @@ class Run:
             self.uncommitted = 0
             self.committed = perf_counter()
 
-    def _vectors(self, chunks: Sequence[Chunk]) -> Vectors | None:
+    def _vectors(self, ready: Sequence[Pending]) -> Vectors | None:
         if self.embedder is None:
             return None
+        texts = [chunk.indexed_text for pending in ready for chunk in pending.chunks]
+        vectors, missing = self._embedded(self.embedder, texts)
+        self.tally.embedded += missing
+        self.tally.cached += len(texts) - missing
+        if self.metadata is None:
+            return vectors
+        self.metadata.count(Cut(pending.document, pending.chunks) for pending in ready if not pending.known)
+        weighted = [self.metadata.of(chunk, pending.document) for pending in ready for chunk in pending.chunks]
+        words = list({word: None for terms in weighted for word, _ in terms})
+        return self.metadata.blended(vectors, weighted, words, self._embedded(self.embedder, words)[0])
+
+    def _embedded(self, embedder: Embedder, texts: Sequence[str]) -> tuple[Vectors, int]:
+        """The vector of each text, and how many of them were not in the cache."""
         import numpy as np
 
-        identity = json.dumps(self.embedder.identity.as_dict(), sort_keys=True)
-        texts = [chunk.indexed_text for chunk in chunks]
+        identity = json.dumps(embedder.identity.as_dict(), sort_keys=True)
         keys = [blake2b(f"{identity}\0{text}".encode(), digest_size=16).hexdigest() for text in texts]
         found: dict[str, NDArray[np.float32]] = {
             key: vector
@@ -305,14 +336,12 @@ class Run:
         }
         missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in found}
         if missing:
-            made = self.embedder.embed_documents(list(missing.values()))
+            made = embedder.embed_documents(list(missing.values()))
             self.writer.cache_vectors(list(missing), made)
             found.update(zip(missing, made, strict=True))
-        self.tally.embedded += len(missing)
-        self.tally.cached += len(texts) - len(missing)
         if not texts:
-            return np.empty((0, self.embedder.identity.dimension), np.float32)
-        return np.stack([found[key] for key in keys])
+            return np.empty((0, embedder.identity.dimension), np.float32), 0
+        return np.stack([found[key] for key in keys]), len(missing)
 
 
 def sources(built: Built, failed: list[Failure]) -> Iterator[Source]:
@@ -338,7 +367,9 @@ def indexing_options(built: Built) -> str:
     spec, components = built.spec.ingest, built.components
     parts = [spec.chunk.model_dump(mode="json"), [part.model_dump(mode="json") for part in spec.enrich], FORMAT]
     given = [type(part).__qualname__ for part in (components.chunker, *(components.enrichers or ())) if part]
-    rest = [part.identity for part in built.ingest.enrichers if isinstance(part, BatchEnricher)]
+    rest: list[object] = [part.identity for part in built.ingest.enrichers if isinstance(part, BatchEnricher)]
+    if spec.represent != RepresentSpec():  # left out otherwise: indexes made before there was a choice stay as they are
+        rest.append(spec.represent.model_dump(mode="json"))
     return json.dumps([parts, given, *rest], sort_keys=True)
 
 

@@ -23,7 +23,7 @@ from rag.config.spec import Spec
 from rag.config.stage import Use
 from rag.config.yaml import Node, parse
 from rag.embed.specs import EmbedderSpec, OnnxSpec
-from rag.enrich.specs import EnricherSpec, HeadingsSpec
+from rag.enrich.specs import EnricherSpec, HeadingsSpec, RepresentSpec
 from rag.expand.specs import ExpanderSpec
 from rag.generate.specs import ExtractiveSpec, GeneratorSpec
 from rag.index.specs import IndexSpec
@@ -48,7 +48,9 @@ class IngestSpec(Spec):
     chunk: Annotated[ChunkerSpec, Use("chunk")] = RecursiveSpec()
     """How documents are cut into chunks."""
     enrich: tuple[Annotated[EnricherSpec, Use("enrich")], ...] = (HeadingsSpec(),)
-    """What is put before a chunk for indexing, in this order."""
+    """What is added to chunks for indexing, in this order: text before them, metadata, questions they answer."""
+    represent: RepresentSpec = RepresentSpec()
+    """How metadata takes part in what a chunk is found by."""
     embed: Annotated[EmbedderSpec, Use("embed")] = OnnxSpec()
     """What turns chunks and questions into vectors, and counts tokens."""
     index: IndexSpec = IndexSpec()

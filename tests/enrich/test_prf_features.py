@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -28,7 +29,7 @@ def test_features_go_into_fields_of_their_own(tmp_path: Path, function_model, of
 
 
 @pytest.fixture(params=["dense", "sparse"])
-def resources(request: pytest.FixtureRequest, tmp_path: Path) -> SampleResources:
+def resources(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SampleResources]:
     embedder = HashEmbedder(dimension=256)
     dense = request.param == "dense"
     index = IndexDirectory(IndexSpec(path=str(tmp_path), dense=ExactSpec() if dense else None))
@@ -39,8 +40,8 @@ def resources(request: pytest.FixtureRequest, tmp_path: Path) -> SampleResources
             vectors = embedder.embed_documents([text]) if dense else None
             writer.add(Document(id=name, text=text), [chunk], vectors, stamp="", fingerprint="")
         writer.commit()
-    request.addfinalizer(index.close)
-    return SampleResources(embedder, index, {})
+    yield SampleResources(embedder, index, {})
+    index.close()
 
 
 def transform(resources: SampleResources, *, depth: int = 1, least: float = 0.0) -> PrfFeatures:
