@@ -55,17 +55,19 @@ class Budget:
         answer, and the same ones where the scores are sharpened until the best outweighs all (docs/compression.md).
 
         Args:
-            redundant: texts that are equal, if ``None``.
+            redundant: what else is left out than the text of a sentence already taken.
         """
         costs, left = self._costs(sentences, chunks, tokenizer)
-        redundant = redundant or _repeats(sentences)
         order = np.argsort(-scores, kind="stable").tolist()
         if (costs[order[0]] > left).any():
             return Selection(scores, {order[0]}, {"over_budget": True})
         taken: list[int] = []
+        texts: set[str] = set()
         for at in order:
-            if (costs[at] <= left).all() and not redundant(at, taken):
+            says_nothing_new = sentences[at].text in texts or (redundant is not None and redundant(at, taken))
+            if (costs[at] <= left).all() and not says_nothing_new:
                 taken.append(at)
+                texts.add(sentences[at].text)
                 left -= costs[at]
         kept = set(taken)
         for at in taken:
@@ -95,7 +97,3 @@ class Budget:
 def near(vectors: NDArray[np.float32], *, cosine: float) -> Redundant:
     """Whether a sentence's vector is nearer than `cosine` to one already taken."""
     return lambda at, taken: bool(taken) and float((vectors[list(taken)] @ vectors[at]).max()) > cosine
-
-
-def _repeats(sentences: Sequence[Sentence]) -> Redundant:
-    return lambda at, taken: any(sentences[at].text == sentences[other].text for other in taken)

@@ -18,33 +18,43 @@ if TYPE_CHECKING:
     from rag.index.reader import Reader
     from rag.resources import Resources
 
-BRIDGES = 3
+BRIDGES = 5
 """How many of the best sentences may name where the answer goes on."""
+
+UNREAD = 0.8
+"""How near a sentence that is not embedded is taken to be, as a share of its chunk's nearness."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Weights:
-    """How much each sign counts beside the cosine of question and sentence, which counts 1."""
+    """How much each sign counts. Where `nearness` and `chunk` are 0, not even the question is embedded."""
 
+    nearness: float = 1.0
     chunk: float = 0.3
-    coverage: float = 0.5
-    lead: float = 0.2
+    words: float = 0.5
+    lead: float = 0.3
+    rank: float = 0.1
     bridge: float = 0.4
 
 
-class SignedSentences:
-    """Scores sentences by a weighted sum of five signs; the best fill `budget`. Nothing is trained.
+class HybridSentences:
+    """Scores sentences by a weighted sum of six signs; the best fill `budget`. Nothing is trained.
 
-    - nearness: the cosine of the question and the sentence under its heading;
+    - nearness: the cosine of the question and the sentence under its heading, for the `embed` best sentences by
+      the other signs; the others are taken to be nearly as near as their chunk;
     - chunk: the cosine of the question and the chunk;
-    - coverage: the share of the question's words that the sentence has, rare ones counting more;
+    - words: BM25 of the question and the sentence, as a share of the best sentence's;
     - lead: 1 for the sentence under a heading, 1/2 for the second, 1/3 ...: there a text says what it is about;
+    - rank: 1 for the sentences of the first chunk, 1/2 for those of the second, 1/3 ...;
     - bridge: the share of the words of the sentence's heading, those of the question left out, that one of the
       best sentences of another document has. "Counterparts is an album by Rush." leads to what stands under
       "Rush (band)", which the question about the album does not name.
 
-    The best sentences are those by the other four signs. Without headings the last two signs are 0. What is nearer than
-    `duplicate_cosine` to a sentence already taken is left out.
+    The best sentences for bridge are those by the other signs. Without headings lead and bridge are 0. What is nearer
+    than `duplicate_cosine` to a sentence already taken is left out, where both were embedded.
+
+    The vectors of chunks come from the index, so beside `embed` sentences only the question is embedded, and most of
+    what the vectors of all sentences would add is there with the best 24 (docs/compression.md).
     """
 
     def __init__(
@@ -53,25 +63,39 @@ class SignedSentences:
         *,
         budget: Budget,
         weights: Weights = Weights(),
+        embed: int = 24,
         duplicate_cosine: float = 0.9,
     ) -> None:
         self.resources = resources
         self.budget = budget
         self.weights = weights
+        self.embed = embed
         self.duplicate_cosine = duplicate_cosine
 
     def select(self, query: Query, sentences: Sequence[Sentence], chunks: Sequence[Chunk], reader: Reader) -> Selection:
-        embedder, weights = self.resources.embedder, self.weights
-        question = embedder.embed_queries([query.text])[0]
-        vectors = embedder.embed_documents([sentence.in_context for sentence in sentences])
-        of_chunk = np.array([sentence.chunk for sentence in sentences])
-        nearness = chunk_vectors(chunks, reader, self.resources) @ question
+        tokenizer = self.resources.embedder.tokenizer
         terms = Terms(query.text, sentences, analyzer_of(reader))
-        scores = (vectors @ question + weights.chunk * nearness[of_chunk]).astype(np.float64)
-        scores += weights.coverage * terms.coverage() + weights.lead * lead(sentences)
-        scores += weights.bridge * bridge(scores, sentences, terms)
+        of_chunk = np.array([sentence.chunk for sentence in sentences])
+        words = terms.bm25()
+        scores = self.weights.words * words / (words.max() or 1.0) + self.weights.lead * lead(sentences)
+        scores += self.weights.rank / (1 + of_chunk)
+        if not (self.weights.nearness or self.weights.chunk):
+            scores += self.weights.bridge * bridge(scores, sentences, terms)
+            return self.budget.select(scores, sentences, chunks, tokenizer)
+        question = self.resources.embedder.embed_queries([query.text])[0]
+        of_chunks = (chunk_vectors(chunks, reader, self.resources) @ question)[of_chunk].astype(np.float64)
+        nearness = UNREAD * of_chunks
+        scores += self.weights.chunk * of_chunks
+        first = scores + self.weights.nearness * nearness
+        best = np.argsort(-(first + self.weights.bridge * bridge(first, sentences, terms)), kind="stable")[: self.embed]
+        vectors = np.zeros((len(sentences), len(question)), np.float32)  # of what is not embedded: near to nothing
+        if len(best) and self.weights.nearness:
+            vectors[best] = self.resources.embedder.embed_documents([sentences[at].in_context for at in best])
+            nearness[best] = vectors[best] @ question
+        scores += self.weights.nearness * nearness
+        scores += self.weights.bridge * bridge(scores, sentences, terms)
         redundant = near(vectors, cosine=self.duplicate_cosine)
-        return self.budget.select(scores, sentences, chunks, embedder.tokenizer, redundant=redundant)
+        return self.budget.select(scores, sentences, chunks, tokenizer, redundant=redundant)
 
 
 def lead(sentences: Sequence[Sentence]) -> Scores:
@@ -88,10 +112,10 @@ def bridge(scores: Scores, sentences: Sequence[Sentence], terms: Terms) -> Score
     shares: dict[tuple[str, str], float] = {}
     for at, sentence in enumerate(sentences):
         key = sentence.span.document_id, sentence.heading
-        if key in shares:
+        if key in shares or not sentence.heading:
             continue
         heading = terms.headings[at]
         others = [terms.sentences[other] for other in best if sentences[other].span.document_id != key[0]]
         named = [terms.weight((heading & other.keys()) - terms.question.keys()) for other in others]
-        shares[key] = max(named, default=0.0) / terms.weight(heading) if heading else 0.0
-    return np.array([shares[sentence.span.document_id, sentence.heading] for sentence in sentences])
+        shares[key] = max(named, default=0.0) / (terms.weight(heading) or 1.0)
+    return np.array([shares.get((sentence.span.document_id, sentence.heading), 0.0) for sentence in sentences])

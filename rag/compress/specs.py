@@ -91,31 +91,40 @@ class SentencesSpec(BudgetedSpec):
 
 
 class HybridSpec(BudgetedSpec):
-    """Sentences by meaning, words, place under their heading, and what the best ones name; up to a budget.
+    """Sentences by meaning, words, rank, place under their heading, and what the best ones name; up to a budget.
 
     Keeps most of what answers, above all where that stands in two documents.
     """
 
     use: Literal["hybrid"] = "hybrid"
+    nearness_weight: float = Field(1.0, ge=0)
+    """How much the sentence's nearness to the question counts. If this and the next are 0, no model is run."""
     chunk_weight: float = Field(0.3, ge=0)
-    """How much the chunk's nearness to the question counts; the sentence's own counts 1."""
-    coverage_weight: float = Field(0.5, ge=0)
-    """How much the share of the question's words counts that the sentence has."""
-    lead_weight: float = Field(0.2, ge=0)
+    """How much the chunk's nearness to the question counts."""
+    words_weight: float = Field(0.5, ge=0)
+    """How much the question's words in the sentence count (BM25, the best sentence's being 1)."""
+    lead_weight: float = Field(0.3, ge=0)
     """How much it counts that a sentence stands right under a heading."""
+    rank_weight: float = Field(0.1, ge=0)
+    """How much the rank of the chunk counts."""
     bridge_weight: float = Field(0.4, ge=0)
     """How much it counts that one of the best sentences names the heading over this one."""
+    embed: int = Field(24, ge=0)
+    """How many sentences to embed, the best by the other signs; the others count as about as near as their chunk."""
     duplicate_cosine: float = Field(0.9, gt=0, le=1)
     """A sentence nearer than this to one already kept is left out."""
 
     def build(self, resources: Resources) -> Compressor:
-        from rag.compress.hybrid import SignedSentences, Weights
+        from rag.compress.hybrid import HybridSentences, Weights
 
-        weights = Weights(
-            chunk=self.chunk_weight, coverage=self.coverage_weight, lead=self.lead_weight, bridge=self.bridge_weight
-        )
-        selector = SignedSentences(
-            resources, budget=self.budget, weights=weights, duplicate_cosine=self.duplicate_cosine
+        names = ("nearness", "chunk", "words", "lead", "rank", "bridge")
+        weights = Weights(**{name: getattr(self, f"{name}_weight") for name in names})
+        selector = HybridSentences(
+            resources,
+            budget=self.budget,
+            weights=weights,
+            embed=self.embed,
+            duplicate_cosine=self.duplicate_cosine,
         )
         return self._extractive(resources, selector)
 

@@ -44,14 +44,7 @@ class Terms:
         known = dict.fromkeys(self.question, 0) | dict(frequency)
         return {term: log(1 + (size - df + 0.5) / (df + 0.5)) for term, df in known.items()}
 
-    def coverage(self) -> Scores:
-        """(n,) the weighted share of the question's terms that each sentence has, 0 to 1; 0 for one without terms."""
-        total = self.weight(self.question)
-        if not total:
-            return np.zeros(len(self.sentences))
-        return np.array([self.weight(self.question.keys() & terms.keys()) / total for terms in self.sentences])
-
-    def bm25(self, *, k1: float, b: float) -> Scores:
+    def bm25(self, *, k1: float = 1.5, b: float = 0.75) -> Scores:
         """(n,) BM25 of each sentence, a term as often as the question has it; lengths are in terms."""
         lengths = np.array([terms.total() for terms in self.sentences], np.float64)
         relative = 1 - b + b * lengths / (lengths.mean() or 1.0)
