@@ -22,6 +22,7 @@ from rag.cli.reward import reward
 from rag.cli.schema import schema
 from rag.cli.search import search
 from rag.cli.show import show
+from rag.cli.train import train
 from rag.cli.validate import validate
 
 EXIT_CODES = """
@@ -57,6 +58,7 @@ for panel in (
 ):
     app.command()(panel)
 app.command("eval")(evaluate)
+app.add_typer(train)
 
 
 def _version(wanted: bool) -> None:

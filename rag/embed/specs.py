@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field
@@ -55,12 +56,17 @@ class OnnxSpec(EmbedderSpec):
     """Fetch missing weights from the Hugging Face hub, once."""
     dimension: int | None = Field(None, ge=1)
     """Keep the first dimensions alone, for models trained so (Matryoshka); empty for all. It makes another index."""
+    adapter: str | None = None
+    """A file that `rag train adapter` made for this model: it changes the vectors of queries, so the index stays."""
 
     def window(self) -> int | None:
         return 254 if self.model == "minilm" and not self.document_prompt else None
 
     def has_token_states(self) -> bool:
         return self.dimension is None
+
+    def missing(self) -> str | None:
+        return _missing_file(self.adapter)
 
     def build(self) -> Embedder:
         from rag.embed.onnx import OnnxEmbedder
@@ -74,7 +80,7 @@ class OnnxSpec(EmbedderSpec):
             document_prompt=self.document_prompt,
             allow_download=self.allow_download,
         )
-        return _finished(embedder, dimension=self.dimension)
+        return _finished(embedder, dimension=self.dimension, adapter=self.adapter)
 
 
 class SentenceTransformersSpec(EmbedderSpec):
@@ -97,9 +103,14 @@ class SentenceTransformersSpec(EmbedderSpec):
     """Fetch missing weights from the Hugging Face hub."""
     dimension: int | None = Field(None, ge=1)
     """Keep the first dimensions alone, for models trained so (Matryoshka); empty for all. It makes another index."""
+    adapter: str | None = None
+    """A file that `rag train adapter` made for this model: it changes the vectors of queries, so the index stays."""
 
     def has_token_states(self) -> bool:
         return self.dimension is None
+
+    def missing(self) -> str | None:
+        return _missing_file(self.adapter)
 
     def build(self) -> Embedder:
         from rag.embed.sentence_transformers import SentenceTransformersEmbedder
@@ -113,16 +124,26 @@ class SentenceTransformersSpec(EmbedderSpec):
             document_prompt=self.document_prompt,
             allow_download=self.allow_download,
         )
-        return _finished(embedder, dimension=self.dimension)
+        return _finished(embedder, dimension=self.dimension, adapter=self.adapter)
 
 
-def _finished(encoder: Embedder, *, dimension: int | None) -> Embedder:
+def _finished(encoder: Embedder, *, dimension: int | None, adapter: str | None) -> Embedder:
     """The encoder with what its options put around it."""
-    if dimension is None:
-        return encoder
-    from rag.embed.truncated import TruncatedEmbedder
+    if dimension is not None:
+        from rag.embed.truncated import TruncatedEmbedder
 
-    return TruncatedEmbedder(encoder, dimension=dimension)
+        encoder = TruncatedEmbedder(encoder, dimension=dimension)
+    if adapter is not None:
+        from rag.embed.adapter import AdaptedEmbedder
+
+        encoder = AdaptedEmbedder(encoder, Path(adapter))
+    return encoder
+
+
+def _missing_file(path: str | None) -> str | None:
+    if path is None or Path(path).is_file():
+        return None
+    return f"the file {path} is not there; `rag train` makes it"
 
 
 class HashSpec(EmbedderSpec):
@@ -158,8 +179,8 @@ class AsymmetricSpec(EmbedderSpec):
     def window(self) -> int | None:
         return self.document.window()
 
-    def missing(self) -> str | None:
-        return self.query.missing() or self.document.missing()
+    def has_token_states(self) -> bool:
+        return self.document.has_token_states()
 
     def build(self) -> Embedder:
         from rag.embed.asymmetric import AsymmetricEmbedder
@@ -169,4 +190,40 @@ class AsymmetricSpec(EmbedderSpec):
         )
 
 
-BUILT_IN: tuple[type[EmbedderSpec], ...] = (OnnxSpec, SentenceTransformersSpec, HashSpec, AsymmetricSpec)
+class RoutedSpec(EmbedderSpec):
+    """Another embedder with several query adapters, the fitting one chosen for each query. arXiv 2409.02685."""
+
+    use: Literal["routed"] = "routed"
+    base: Annotated[EmbedderSpec, Use("embed")]
+    """The encoder; the index is its alone."""
+    router: str
+    """A file that `rag train router` made for this encoder."""
+    aggregate: Literal["max", "mean"] = "max"
+    """How similar an expert is: as its nearest pilot, or as the mean of its pilots."""
+    least_margin: float = Field(0.02, ge=0)
+    """The encoder alone takes queries whose best expert is not further ahead of the next in cosine."""
+
+    def window(self) -> int | None:
+        return self.base.window()
+
+    def has_token_states(self) -> bool:
+        return self.base.has_token_states()
+
+    def missing(self) -> str | None:
+        return _missing_file(self.router)
+
+    def build(self) -> Embedder:
+        from rag.embed.routed import RoutedEmbedder
+
+        return RoutedEmbedder(
+            self.base.build(), Path(self.router), aggregate=self.aggregate, least_margin=self.least_margin
+        )
+
+
+BUILT_IN: tuple[type[EmbedderSpec], ...] = (
+    OnnxSpec,
+    SentenceTransformersSpec,
+    HashSpec,
+    AsymmetricSpec,
+    RoutedSpec,
+)

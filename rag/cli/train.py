@@ -1,0 +1,142 @@
+"""`rag train`"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
+
+import typer
+
+from rag.cli.options import JsonOption, SetOption, open_pipeline
+
+if TYPE_CHECKING:
+    from rag.train.adapter import AdapterReport
+    from rag.train.router import RouterReport
+    from rag.types import Scalar
+
+Aggregate: TypeAlias = Literal["max", "mean"]
+
+train = typer.Typer(
+    name="train",
+    help="Train small parts on questions with known answers; encoders and indexes stay as they are.",
+    rich_markup_mode=None,
+    no_args_is_help=True,
+)
+PipelineArgument = Annotated[str, typer.Argument(metavar="PIPELINE", help="A pipeline file, or a name that ships.")]
+DatasetArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="DATASET", help="A folder with queries.jsonl and qrels.tsv, of which the pipeline indexed the corpus."
+    ),
+]
+OutOption = Annotated[
+    Path, typer.Option("--out", metavar="FILE", help="The .safetensors file to make; one that is there is kept.")
+]
+SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Decides the split and every draw.")]
+
+
+@train.command()
+def adapter(
+    pipeline: PipelineArgument,
+    dataset: DatasetArgument,
+    out: OutOption,
+    set_: SetOption = None,
+    rank: Annotated[int, typer.Option("--rank", min=1, help="The rank of the change.")] = 16,
+    epochs: Annotated[int, typer.Option("--epochs", min=1, help="Times through the questions, at most.")] = 100,
+    seed: SeedOption = 0,
+    json: JsonOption = False,
+) -> None:
+    """Train a query adapter: a low-rank change of query vectors, for `ingest.embed.adapter`.
+
+    Three fifths of the questions train, one decides when to stop, one is held out and judged before and after. Where
+    nothing was gained, nothing is written and the exit code is 1.
+    """
+    from rag.cli.render import to_json
+    from rag.embed.trained import exists
+    from rag.evaluate.datasets import load_dataset
+    from rag.train.adapter import AdapterOptions, train_adapter
+    from rag.train.examples import Examples
+
+    if out.exists():
+        raise exists(out)
+    with open_pipeline(pipeline, set_) as opened:
+        examples = Examples(opened, load_dataset(dataset))
+        trained, report = train_adapter(examples, AdapterOptions(rank=rank, epochs=epochs, seed=seed))
+        if report.gained:
+            about: dict[str, Scalar] = {"dataset": Path(dataset).name, "before": report.before, "after": report.after}
+            trained.save(out, identity=opened.embedder.identity, about=about)
+    typer.echo(to_json(report) if json else _summary(report, out))
+    if not report.gained:
+        raise typer.Exit(1)
+
+
+@train.command()
+def router(
+    pipeline: PipelineArgument,
+    datasets: Annotated[
+        list[str],
+        typer.Argument(metavar="DATASET...", help="Folders with queries.jsonl and qrels.tsv, all in the index."),
+    ],
+    expert: Annotated[
+        list[Path], typer.Option("--expert", metavar="FILE", help="An adapter of `rag train adapter`. Repeatable.")
+    ],
+    out: OutOption,
+    set_: SetOption = None,
+    aggregate: Annotated[
+        Aggregate, typer.Option("--aggregate", help="As the pipeline will: `max` or `mean` over an expert's pilots.")
+    ] = "max",
+    least_margin: Annotated[float, typer.Option("--least-margin", min=0, help="As the pipeline will.")] = 0.02,
+    seed: SeedOption = 0,
+    json: JsonOption = False,
+) -> None:
+    """Make a router over query adapters, for `ingest.embed: {use: routed}`.
+
+    Four fifths of each set's questions show which expert answers which kind best, the rest are held out. Where routing
+    is not better than the best of plain encoder and single experts, nothing is written and the exit code is 1.
+    """
+    from rag.cli.render import to_json
+    from rag.embed.adapter import Adapter
+    from rag.embed.trained import exists
+    from rag.evaluate.datasets import load_dataset
+    from rag.train.examples import Examples
+    from rag.train.router import train_router
+
+    if out.exists():
+        raise exists(out)
+    with open_pipeline(pipeline, set_) as opened:
+        experts = [Adapter.load(path, identity=opened.embedder.identity) for path in expert]
+        sets = [Examples(opened, load_dataset(dataset)) for dataset in datasets]
+        trained, report = train_router(sets, experts, aggregate=aggregate, least_margin=least_margin, seed=seed)
+        if report.gained:
+            names = " ".join(path.name for path in expert)
+            about: dict[str, Scalar] = {"experts": names, "plain": report.plain, "routed": report.routed}
+            trained.save(out, identity=opened.embedder.identity, about=about)
+    typer.echo(to_json(report) if json else _router_summary(report, expert, out))
+    if not report.gained:
+        raise typer.Exit(1)
+
+
+def _router_summary(report: RouterReport, experts: list[Path], out: Path) -> str:
+    figures = {"no expert": report.plain, **dict(zip(map(str, experts), report.experts, strict=True))}
+    figures |= {"routed": report.routed, "the best for each question": report.best}
+    lines = [f"{report.training} questions gave {report.pilots} pilots, {report.held_out} held out"]
+    lines += [f"nDCG@10 of dense retrieval, held out: {figure:.4f}  {name}" for name, figure in figures.items()]
+    lines.append(f"{out} written" if report.gained else "not written: routing is not better than the best of these")
+    return "\n".join(lines)
+
+
+def _summary(report: AdapterReport, out: Path) -> str:
+    low, high = report.interval
+    lines = [
+        f"{report.training} questions trained, {report.validation} validated, {report.held_out} held out",
+        f"nDCG@10 of dense retrieval, validation: {report.validation_before:.4f} before, "
+        f"{report.validation_after:.4f} after epoch {report.epoch} of {report.epochs}",
+        f"nDCG@10 of dense retrieval, held out:   {report.before:.4f} before, {report.after:.4f} after "
+        f"({report.after - report.before:+.4f}, 95 % between {low:+.4f} and {high:+.4f}, p = {report.p:.3f})",
+        f"{report.seen:.0%} of the documents relevant to held-out questions are relevant to training questions too",
+    ]
+    if report.gained:
+        lines.append(f"{out} written; use it with --set ingest.embed.adapter={out}")
+    else:
+        lines.append("not written: it gains nothing on held-out questions")
+    return "\n".join(lines)
