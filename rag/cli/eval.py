@@ -178,7 +178,7 @@ def _write(path: Path, report: EvalReport) -> None:
 
         text = to_json(report)
     else:
-        from rag.evaluate.html import write_report
+        from rag.evaluate.report_page import write_report
 
         text = write_report(report)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -122,7 +122,7 @@ def load_dataset(source: str | Path, *, split: str = "", cache: Path = Path(".ra
         from rag.evaluate.questions import load_questions
 
         return load_questions(path)
-    if path.suffix or str(source).startswith((".", "/", "~")):
+    if path.suffix or str(source).startswith((".", "/", "~")) or str(source).endswith("/"):
         raise ConfigError(f"{source}: there is no such folder or file")
     from rag.evaluate.ir_sets import load_ir_dataset
 

@@ -172,7 +172,7 @@ def test_a_set_of_ir_datasets_is_read_from_what_is_on_the_disk(tmp_path: Path, m
         load_dataset("tiny/test", cache=tmp_path / "cache")
     (tmp_path / "home" / "tiny").mkdir(parents=True)
     found = load_dataset("tiny/test", cache=tmp_path / "cache")
-    assert [(question.id, question.documents) for question in found.questions] == [("q1", {"d1"})]
+    assert [(question.id, question.documents) for question in found.questions] == [("q1", frozenset({"d1"}))]
     assert found.notes == ("queries left out because no document is relevant to them: 1",)
     assert found.corpus is not None
     rows = [json.loads(line) for line in found.corpus.read_text().splitlines()]
