@@ -35,6 +35,7 @@ class IndexDirectory:
         self.spec = spec
         self.path = Path(spec.path)
         self._reader: Reader | None = None
+        self._attached: dict[str, IndexDirectory] = {}
         self._lock = Lock()
 
     def exists(self) -> bool:
@@ -84,22 +85,35 @@ class IndexDirectory:
         """
         with self._lock:
             if self._reader is None:
-                self._reader = Reader.open(self.path, self.spec)
+                self._reader = self._opened()
             return self._reader
 
     def refresh(self) -> bool:
-        """Move to the newest generation; true if there was a newer one. Readers in use keep theirs."""
+        """Move to the newest generation, attached indexes too; true if there was a newer one.
+
+        Readers in use keep theirs.
+        """
+        moved = [other.refresh() for other in self._attached.values()]
         with self._lock:
             if self._reader is None:
-                return False
+                return any(moved)
             with database.open_snapshot(self.path) as (_, manifest):
                 if (manifest.uuid, manifest.generation) == (
                     self._reader.manifest.uuid,
                     self._reader.generation,
                 ):
-                    return False
-            self._reader = Reader.open(self.path, self.spec)
+                    return any(moved)
+            self._reader = self._opened()
             return True
+
+    def attach(self, name: str, other: IndexDirectory) -> None:
+        """Let readers give the documents of another index as ``name::id``, so that chunks of it can be cited."""
+        self._attached[name] = other
+
+    def _opened(self) -> Reader:
+        reader = Reader.open(self.path, self.spec)
+        reader.attached = self._attached
+        return reader
 
     def writer(self, identity: EmbedderIdentity | None) -> Writer:
         """The one writer, a context manager: takes the lock and sweeps what a killed writer left.

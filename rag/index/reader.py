@@ -9,7 +9,8 @@ import json
 import sqlite3
 import weakref
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from threading import RLock
@@ -31,11 +32,14 @@ from rag.index.segments import Segment, SegmentedVectors, map_segment
 from rag.types import Chunk, Condition, Document, Span
 
 if TYPE_CHECKING:
+    from rag.index.directory import IndexDirectory
     from rag.index.specs import IndexSpec
 
 CHUNKS = 20_000  # kept in memory, some 20 MB of text
 DOCUMENTS = 8
 ROWS = 500  # fetched in one statement
+SEPARATOR = "::"
+"""Between the name of an attached index and the id of a document there."""
 OPENINGS = 5  # a writer may replace segments between reading their names and mapping them
 
 
@@ -62,6 +66,7 @@ class Reader:
         self.chunk_ids = np.concatenate([segment.chunks for segment in segments] or none)
         self.document_ids = np.concatenate([segment.documents for segment in segments] or none)
         self.live: Mask = self.document_ids != 0
+        self.attached: Mapping[str, IndexDirectory] = {}
         self._chunks: OrderedDict[int, Chunk] = OrderedDict()
         self._rows: dict[Span, int] = {}
         self._documents: OrderedDict[str, Document] = OrderedDict()
@@ -237,11 +242,14 @@ class Reader:
         return self.segmented.take(rows)
 
     def document(self, document_id: str) -> Document:
-        """A document with its text and layout.
+        """A document with its text and layout; of an attached index by ``name::id``.
 
         Raises:
             LookupError: no such document.
         """
+        name, separator, rest = document_id.partition(SEPARATOR)
+        if separator and name in self.attached:
+            return replace(self.attached[name].reader().document(rest), id=document_id)
         with self.lock:
             if document_id not in self._documents:
                 self._documents[document_id] = self._read_document(document_id)
@@ -249,6 +257,13 @@ class Reader:
                     self._documents.popitem(last=False)
             self._documents.move_to_end(document_id)
             return self._documents[document_id]
+
+    def begins(self, prefix: str) -> bool:
+        """Whether the id of any document of this index begins so."""
+        query = "SELECT EXISTS (SELECT 1 FROM documents WHERE substr(key, 1, ?) = ?)"
+        start = encode(prefix)
+        with self.lock, explained(self.path / database.NAME):
+            return bool(self.connection.execute(query, (len(start), start)).fetchone()[0])
 
     def _read_document(self, document_id: str) -> Document:
         query = (

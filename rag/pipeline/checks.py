@@ -9,6 +9,7 @@ from rag.chunk.specs import SizedSpec
 from rag.config.dump import components, use_name
 from rag.config.problems import Path, dotted
 from rag.rerank.specs import LateInteractionSpec, OrderSpec
+from rag.retrieve.sources_specs import SourcesSpec
 from rag.retrieve.specs import DbsfSpec, RrfSpec, SingleSpec, WeightedSpec, ZScoreSpec
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ def conflicts(pipeline: PipelineSpec) -> Iterator[tuple[Path, str]]:
     yield from _needs(pipeline)
     yield from _fusing(pipeline.ask)
     yield from _token_states(pipeline)
+    yield from _several_indexes(pipeline.ask)
     yield from _layout(pipeline.ask)
     window = ingest.embed.window()
     if window is not None and isinstance(ingest.chunk, SizedSpec) and (ingest.chunk.tokens or 0) > window:
@@ -62,6 +64,14 @@ def _token_states(pipeline: PipelineSpec) -> Iterator[tuple[Path, str]]:
         if isinstance(spec, LateInteractionSpec) and spec.model is None and not embed.has_token_states():
             message = f"'late-interaction' needs token states, which {embed.use!r} as set in ingest.embed does not give"
             yield ("ask", "rerank", at, "use"), f"{message}: set its `model`"
+
+
+def _several_indexes(ask: AskSpec) -> Iterator[tuple[Path, str]]:
+    routing = [spec.use for spec in ask.retrieve if isinstance(spec, SourcesSpec)]
+    for at, spec in enumerate(ask.rerank):
+        if routing and "ingest.index.dense" in spec.needs:
+            message = f"{spec.use!r} compares vectors of the pipeline's own index"
+            yield ("ask", "rerank", at, "use"), f"{message}, {routing[0]!r} gives chunks of others"
 
 
 def _layout(ask: AskSpec) -> Iterator[tuple[Path, str]]:

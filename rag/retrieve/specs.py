@@ -9,6 +9,7 @@ from pydantic import Field
 from rag.config.spec import Spec
 from rag.retrieve.feedback_specs import FEEDBACK
 from rag.retrieve.retriever_spec import RetrieverSpec
+from rag.retrieve.sources_specs import SEVERAL_INDEXES
 
 if TYPE_CHECKING:
     from rag.resources import Resources
@@ -45,7 +46,12 @@ class SparseRetrieverSpec(RetrieverSpec):
         return SparseRetriever(resources, k=self.k)
 
 
-BUILT_IN_RETRIEVERS: tuple[type[RetrieverSpec], ...] = (DenseRetrieverSpec, SparseRetrieverSpec, *FEEDBACK)
+BUILT_IN_RETRIEVERS: tuple[type[RetrieverSpec], ...] = (
+    DenseRetrieverSpec,
+    SparseRetrieverSpec,
+    *FEEDBACK,
+    *SEVERAL_INDEXES,
+)
 
 
 class FuserSpec(Spec):

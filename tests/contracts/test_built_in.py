@@ -13,6 +13,7 @@ from rag.generate.specs import BUILT_IN as GENERATORS
 from rag.generate.specs import ExtractiveSpec, GeneratorSpec, OpenAISpec
 from rag.rerank import specs as rerank
 from rag.rerank.specs import RerankerSpec
+from rag.retrieve.sources_specs import SEVERAL_INDEXES
 from rag.retrieve.specs import BUILT_IN_FUSERS, BUILT_IN_RETRIEVERS, FuserSpec, RetrieverSpec, SingleSpec
 from rag.testing import (
     QUESTIONS,
@@ -37,7 +38,9 @@ def indexed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sample]:
         yield made
 
 
-@pytest.mark.parametrize("spec", BUILT_IN_RETRIEVERS, ids=lambda spec: spec.__name__)
+@pytest.mark.parametrize(
+    "spec", [spec for spec in BUILT_IN_RETRIEVERS if spec not in SEVERAL_INDEXES], ids=lambda spec: spec.__name__
+)
 @pytest.mark.parametrize("k", [1, 3, 100])
 def test_a_retriever_keeps_its_contract(spec: type[RetrieverSpec], k: int, indexed: Sample) -> None:
     check_retriever(spec(k=k).build(indexed.resources), k=k)
