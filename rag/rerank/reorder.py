@@ -13,7 +13,7 @@ def reordered(
     scores: Mapping[int, float],
     *,
     keep: int,
-    origin: str,
+    origin: str | None,
     notes: Mapping[str, Scalar] | None = None,
 ) -> Ranking:
     """The ranking ordered by new scores, the best `keep` of it.
@@ -24,6 +24,7 @@ def reordered(
 
     Args:
         scores: by position in `ranking`.
+        origin: who made the scores; ``None`` if they are those of the ranking.
         notes: for the trace; `not_finite` is added where there are such scores.
 
     >>> from rag.testing.contracts import CHUNKS
@@ -42,7 +43,7 @@ def reordered(
     for at in order[:keep]:
         hit = ranking[at]
         last = min(finite.get(at, hit.score), math.nextafter(last, -math.inf))
-        hits.append(ScoredChunk(hit.chunk, last, origin if at in finite else hit.origin))
+        hits.append(ScoredChunk(hit.chunk, last, origin if origin and at in finite else hit.origin))
     return Ranking(tuple(hits), notes=notes or {})
 
 

@@ -2,32 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from rag.config.spec import Spec
+from rag.rerank.llm_specs import LLM
+from rag.rerank.reranker_spec import RerankerSpec as RerankerSpec
+from rag.rerank.reranker_spec import ScoringSpec
 
 if TYPE_CHECKING:
     from rag.models.cross_encoder import PairScorer
     from rag.models.token_encoder import TokenEncoder
     from rag.rerank.base import Reranker
     from rag.resources import Resources
-
-HeadName = Annotated[str, Field(pattern=r"^\d+-\d+$")]
-
-
-class RerankerSpec(Spec):
-    """Options of what orders the fused ranking again."""
-
-    use: str
-    """The component's name."""
-    keep: int = Field(10, ge=1, le=10_000)
-    """How many chunks to keep."""
-
-    def build(self, resources: Resources) -> Reranker:
-        """Make the component; every subclass does."""
-        raise NotImplementedError(type(self).__name__)
 
 
 class MmrSpec(RerankerSpec):
@@ -58,20 +45,9 @@ class TemporalSpec(RerankerSpec):
         return TemporalReranker(resources, keep=self.keep, date_field=self.date_field)
 
 
-class ScoringSpec(RerankerSpec):
-    """What rerankers have in common that score one candidate after the other."""
+class PairModelSpec(ScoringSpec):
+    """Which model reads question and passage together; needs the extra `hf` and its weights."""
 
-    depth: int = Field(50, ge=1, le=10_000)
-    """How many candidates to score; the others follow behind in the order they had."""
-    margin: float | None = Field(None, ge=0, le=1)
-    """Leave a ranking as it is where its first chunk leads the second by at least this share of the distance from the
-    first to the last: the first stage is sure. Empty: never."""
-
-
-class CrossEncoderSpec(ScoringSpec):
-    """A model that reads question and passage together (arXiv 1901.04085); needs the extra `hf` and its weights."""
-
-    use: Literal["cross-encoder"] = "cross-encoder"
     model: str = Field("cross-encoder/ms-marco-MiniLM-L6-v2", min_length=1)
     """A sentence-transformers `CrossEncoder` with one score: a name on the Hugging Face hub, or a folder."""
     revision: str | None = None
@@ -82,12 +58,8 @@ class CrossEncoderSpec(ScoringSpec):
     """Pairs in one batch, of about the same length."""
     max_tokens: int | None = Field(None, ge=64)
     """A shorter window than the model's, question and special tokens included."""
-    overlap: int = Field(64, ge=0)
-    """Tokens that windows over a chunk share which does not fit; its best window counts (MaxP)."""
     activation: Literal["none", "sigmoid", "model"] = "none"
     """What makes a score of the model's output: nothing (logits), a number from 0 to 1, or what the model says."""
-    instruction: str = ""
-    """Put behind every question, for models trained to follow instructions: "Prefer court rulings"."""
     allow_download: bool = False
     """Fetch missing weights from the Hugging Face hub."""
 
@@ -111,6 +83,16 @@ class CrossEncoderSpec(ScoringSpec):
             lambda: SentenceTransformersCrossEncoder(self.model, **options),
         )
 
+
+class CrossEncoderSpec(PairModelSpec):
+    """A model that reads question and passage together (arXiv 1901.04085); needs the extra `hf` and its weights."""
+
+    use: Literal["cross-encoder"] = "cross-encoder"
+    overlap: int = Field(64, ge=0)
+    """Tokens that windows over a chunk share which does not fit; its best window counts (MaxP)."""
+    instruction: str = ""
+    """Put behind every question, for models trained to follow instructions: "Prefer court rulings"."""
+
     def build(self, resources: Resources) -> Reranker:
         from rag.rerank.cross_encoder import CrossEncoderReranker
 
@@ -121,6 +103,37 @@ class CrossEncoderSpec(ScoringSpec):
             overlap=self.overlap,
             margin=self.margin,
             instruction=self.instruction,
+        )
+
+
+class IdcmSpec(PairModelSpec):
+    """A cascade within long chunks: a cheap look at every window, a cross-encoder for the best (arXiv 2105.09816)."""
+
+    use: Literal["idcm"] = "idcm"
+    cheap: Literal["bm25", "embedder"] = "bm25"
+    """What looks at every window: the question's words, or the pipeline's embedder."""
+    windows: int = Field(4, ge=1)
+    """How many windows of a chunk the cross-encoder reads."""
+    size: int = Field(50, ge=8)
+    """Tokens of a window."""
+    overlap: int = Field(7, ge=0)
+    """Tokens more on either side of a window."""
+    weights: tuple[float, ...] = Field((1.0,), min_length=1)
+    """What the windows' scores count, best first: ``[1]`` is the best window alone; others have to be learned."""
+
+    def build(self, resources: Resources) -> Reranker:
+        from rag.rerank.idcm import IdcmReranker, VectorWindows, WordWindows
+
+        return IdcmReranker(
+            self.scorer(resources),
+            WordWindows(resources) if self.cheap == "bm25" else VectorWindows(resources),
+            keep=self.keep,
+            depth=self.depth,
+            windows=self.windows,
+            size=self.size,
+            overlap=self.overlap,
+            weights=self.weights,
+            margin=self.margin,
         )
 
 
@@ -202,86 +215,22 @@ class OrderSpec(RerankerSpec):
         return OrderReranker(keep=self.keep, layout=self.layout)
 
 
-class ListwiseSpec(RerankerSpec):
-    """A language model orders numbered passages, window by window from the end (RankGPT, arXiv 2304.09542)."""
+class InstructionsSpec(RerankerSpec):
+    """What a question excludes in so many words ("not about Austria") is taken out of its ranking."""
 
-    needs: ClassVar[tuple[str, ...]] = ("llm",)
-    use: Literal["listwise"] = "listwise"
-    depth: int = Field(20, ge=2, le=1000)
-    """How many candidates to order; the others follow behind. 20 are one request, 100 are nine."""
-    window: int = Field(20, ge=2, le=100)
-    """Passages in one request."""
-    step: int = Field(10, ge=1)
-    """How far the window moves towards the front; what overlaps is carried on."""
-    words: int = Field(300, ge=10)
-    """Words shown of each passage."""
-    margin: float | None = Field(None, ge=0, le=1)
-    """Leave a ranking as it is where its first chunk leads the second by at least this share of the distance from the
-    first to the last. Empty: never."""
-    seed: int | None = None
-    """Sent with every request, for servers that draw the same with the same seed."""
-    prompt: str = "rank"
-    """The prompt template, by name."""
-    concurrency: int = Field(4, ge=1, le=64)
-    """How many questions of a batch are with the model at the same time."""
-
-    @model_validator(mode="after")
-    def _windows_touch(self) -> ListwiseSpec:
-        if self.step > self.window:
-            raise ValueError(f"step {self.step} leaves out candidates between windows of {self.window}")
-        return self
+    use: Literal["instructions"] = "instructions"
+    instruction: str = ""
+    """Holds for every question, as if it stood behind it: "Exclude press releases." """
+    action: Literal["drop", "demote"] = "drop"
+    """Chunks that have what is excluded are left out, or follow behind the others."""
+    fields: tuple[str, ...] = ()
+    """Metadata fields whose value is compared too: with ``[author]``, "not by Ann Lee" excludes by author."""
 
     def build(self, resources: Resources) -> Reranker:
-        from rag.models.llm import Sampling
-        from rag.models.template import Template
-        from rag.rerank.listwise import FIELDS, ListwiseReranker
+        from rag.rerank.instructions import InstructionsReranker
 
-        return ListwiseReranker(
-            resources.llm,
-            Template.parse(resources.prompt(self.prompt), name=self.prompt, fields=FIELDS),
-            keep=self.keep,
-            depth=self.depth,
-            window=self.window,
-            step=self.step,
-            words=self.words,
-            margin=self.margin,
-            sampling=Sampling(temperature=0.0, seed=self.seed),
-            concurrency=self.concurrency,
-        )
-
-
-class AttentionSpec(RerankerSpec):
-    """Where a local language model looks when it reads the question behind the chunks (ICR, arXiv 2410.02642)."""
-
-    needs: ClassVar[tuple[str, ...]] = ("llm", "attention")
-    use: Literal["attention"] = "attention"
-    depth: int = Field(40, ge=2, le=1000)
-    """How many candidates to show, all in one prompt; those that do not fit follow behind."""
-    words: int = Field(300, ge=10)
-    """Words shown of each passage; longer ones collect more attention, so all are cut alike."""
-    heads: Literal["all", "llama-3.1-8b", "llama-3.2-3b", "llama-3.2-1b", "qwen2.5-7b"] | tuple[HeadName, ...] = "all"
-    """All heads, those published for a model (QRHead, arXiv 2506.09944), or a list of layer-head: ``["14-22"]``. A list
-    belongs to one checkpoint."""
-    margin: float | None = Field(None, ge=0, le=1)
-    """Leave a ranking as it is where its first chunk leads the second by at least this share of the distance from the
-    first to the last. Empty: never."""
-    prompt: str = "attend"
-    """The prompt template, by name."""
-
-    def build(self, resources: Resources) -> Reranker:
-        from rag.models.template import Template
-        from rag.rerank.attention import FIELDS, AttentionReranker
-        from rag.rerank.heads import PUBLISHED, parse_heads
-
-        heads = parse_heads(", ".join(self.heads)) if isinstance(self.heads, tuple) else PUBLISHED.get(self.heads)
-        return AttentionReranker(
-            resources.llm,
-            Template.parse(resources.prompt(self.prompt), name=self.prompt, fields=FIELDS),
-            keep=self.keep,
-            depth=self.depth,
-            words=self.words,
-            heads=heads,
-            margin=self.margin,
+        return InstructionsReranker(
+            resources, keep=self.keep, instruction=self.instruction, action=self.action, fields=self.fields
         )
 
 
@@ -289,8 +238,9 @@ BUILT_IN: tuple[type[RerankerSpec], ...] = (
     MmrSpec,
     TemporalSpec,
     CrossEncoderSpec,
+    IdcmSpec,
     LateInteractionSpec,
-    ListwiseSpec,
-    AttentionSpec,
+    *LLM,
+    InstructionsSpec,
     OrderSpec,
 )

@@ -26,7 +26,7 @@ from rag.rerank.heads import (
     ndcg_scores,
     retrieval_scores,
 )
-from rag.rerank.specs import AttentionSpec
+from rag.rerank.llm_specs import AttentionSpec
 from rag.testing import ScriptedModel, check_reranker, sample
 from rag.types import Query
 

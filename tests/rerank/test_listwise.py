@@ -11,7 +11,7 @@ from rag.errors import BackendError
 from rag.models.template import Template
 from rag.pipeline.spec import PipelineSpec
 from rag.rerank.listwise import FIELDS, ListwiseReranker, permutation, windows
-from rag.rerank.specs import ListwiseSpec
+from rag.rerank.llm_specs import ListwiseSpec
 from rag.testing import ScriptedModel, check_reranker, sample
 from rag.types import Query, Ranking
 

@@ -1,0 +1,139 @@
+"""The options of the rerankers that ask a language model."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+
+from pydantic import Field, model_validator
+
+from rag.rerank.reranker_spec import RerankerSpec
+
+if TYPE_CHECKING:
+    from rag.rerank.base import Reranker
+    from rag.resources import Resources
+
+HeadName = Annotated[str, Field(pattern=r"^\d+-\d+$")]
+
+
+class ListwiseSpec(RerankerSpec):
+    """A language model orders numbered passages, window by window from the end (RankGPT, arXiv 2304.09542)."""
+
+    needs: ClassVar[tuple[str, ...]] = ("llm",)
+    use: Literal["listwise"] = "listwise"
+    depth: int = Field(20, ge=2, le=1000)
+    """How many candidates to order; the others follow behind. 20 are one request, 100 are nine."""
+    window: int = Field(20, ge=2, le=100)
+    """Passages in one request."""
+    step: int = Field(10, ge=1)
+    """How far the window moves towards the front; what overlaps is carried on."""
+    words: int = Field(300, ge=10)
+    """Words shown of each passage."""
+    margin: float | None = Field(None, ge=0, le=1)
+    """Leave a ranking as it is where its first chunk leads the second by at least this share of the distance from the
+    first to the last. Empty: never."""
+    seed: int | None = None
+    """Sent with every request, for servers that draw the same with the same seed."""
+    prompt: str = "rank"
+    """The prompt template, by name."""
+    concurrency: int = Field(4, ge=1, le=64)
+    """How many questions of a batch are with the model at the same time."""
+
+    @model_validator(mode="after")
+    def _windows_touch(self) -> ListwiseSpec:
+        if self.step > self.window:
+            raise ValueError(f"step {self.step} leaves out candidates between windows of {self.window}")
+        return self
+
+    def build(self, resources: Resources) -> Reranker:
+        from rag.models.llm import Sampling
+        from rag.models.template import Template
+        from rag.rerank.listwise import FIELDS, ListwiseReranker
+
+        return ListwiseReranker(
+            resources.llm,
+            Template.parse(resources.prompt(self.prompt), name=self.prompt, fields=FIELDS),
+            keep=self.keep,
+            depth=self.depth,
+            window=self.window,
+            step=self.step,
+            words=self.words,
+            margin=self.margin,
+            sampling=Sampling(temperature=0.0, seed=self.seed),
+            concurrency=self.concurrency,
+        )
+
+
+class AttentionSpec(RerankerSpec):
+    """Where a local language model looks when it reads the question behind the chunks (ICR, arXiv 2410.02642)."""
+
+    needs: ClassVar[tuple[str, ...]] = ("llm", "attention")
+    use: Literal["attention"] = "attention"
+    depth: int = Field(40, ge=2, le=1000)
+    """How many candidates to show, all in one prompt; those that do not fit follow behind."""
+    words: int = Field(300, ge=10)
+    """Words shown of each passage; longer ones collect more attention, so all are cut alike."""
+    heads: Literal["all", "llama-3.1-8b", "llama-3.2-3b", "llama-3.2-1b", "qwen2.5-7b"] | tuple[HeadName, ...] = "all"
+    """All heads, those published for a model (QRHead, arXiv 2506.09944), or a list of layer-head: ``["14-22"]``. A list
+    belongs to one checkpoint."""
+    margin: float | None = Field(None, ge=0, le=1)
+    """Leave a ranking as it is where its first chunk leads the second by at least this share of the distance from the
+    first to the last. Empty: never."""
+    prompt: str = "attend"
+    """The prompt template, by name."""
+
+    def build(self, resources: Resources) -> Reranker:
+        from rag.models.template import Template
+        from rag.rerank.attention import FIELDS, AttentionReranker
+        from rag.rerank.heads import PUBLISHED, parse_heads
+
+        heads = parse_heads(", ".join(self.heads)) if isinstance(self.heads, tuple) else PUBLISHED.get(self.heads)
+        return AttentionReranker(
+            resources.llm,
+            Template.parse(resources.prompt(self.prompt), name=self.prompt, fields=FIELDS),
+            keep=self.keep,
+            depth=self.depth,
+            words=self.words,
+            heads=heads,
+            margin=self.margin,
+        )
+
+
+class ChainsSpec(RerankerSpec):
+    """A language model lays out the steps that lead to the answer; chunks come in the order of the steps (LiR3AG).
+
+    The idea of arXiv 2512.18329, with every step tied to its sources.
+    """
+
+    needs: ClassVar[tuple[str, ...]] = ("llm",)
+    use: Literal["chains"] = "chains"
+    depth: int = Field(5, ge=1, le=100)
+    """How many candidates to show."""
+    words: int = Field(300, ge=10)
+    """Words shown of each passage."""
+    only_cited: bool = False
+    """Whether chunks that no step rests on are left out, where there are steps; else they follow behind."""
+    max_tokens: int = Field(400, ge=16)
+    """How long the chain may get."""
+    prompt: str = "reasoning-chain"
+    """The prompt template, by name."""
+    concurrency: int = Field(4, ge=1, le=64)
+    """How many questions of a batch are with the model at the same time."""
+
+    def build(self, resources: Resources) -> Reranker:
+        from rag.models.llm import Sampling
+        from rag.models.template import Template
+        from rag.rerank.chains import FIELDS, ChainsReranker
+
+        return ChainsReranker(
+            resources.llm,
+            Template.parse(resources.prompt(self.prompt), name=self.prompt, fields=FIELDS),
+            keep=self.keep,
+            depth=self.depth,
+            words=self.words,
+            only_cited=self.only_cited,
+            sampling=Sampling(temperature=0.0, max_tokens=self.max_tokens),
+            concurrency=self.concurrency,
+        )
+
+
+LLM: tuple[type[RerankerSpec], ...] = (ListwiseSpec, AttentionSpec, ChainsSpec)
