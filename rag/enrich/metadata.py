@@ -31,6 +31,7 @@ class RuleMetadata(Batched):
     def __init__(self, fields: Sequence[FieldSpec], terms: TermStatistics) -> None:
         self.fields = fields
         self.terms = terms
+        self._counted: set[str] = set()
 
     @property
     def identity(self) -> str:
@@ -41,8 +42,10 @@ class RuleMetadata(Batched):
         return [[self.filled(chunk, cut.document) for chunk in cut.chunks] for cut in batch]
 
     def count(self, batch: Sequence[Cut]) -> None:
-        """Take the batch's chunks into the statistics that keywords are weighed by."""
-        self.terms.add([chunk.text for cut in batch for chunk in cut.chunks])
+        """Take the batch's chunks into the statistics that keywords are weighed by, each once."""
+        new = {chunk.id: chunk.text for cut in batch for chunk in cut.chunks if chunk.id not in self._counted}
+        self._counted.update(new)
+        self.terms.add(list(new.values()))
 
     def filled(self, chunk: Chunk, document: Document) -> Chunk:
         return with_values(chunk, document, by_rules(self.fields, Excerpt(chunk, document, self.terms)), "rules")

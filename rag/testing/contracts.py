@@ -8,11 +8,14 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 from rag.chunk.base import Chunker
 from rag.cite.base import Citer
 from rag.compress.base import Compression, Compressor
+from rag.enrich.base import BatchEnricher, Cut, Enricher
+from rag.enrich.tally import EnrichmentTally
 from rag.expand.base import Expander
 from rag.generate.base import Generator, Outcome
 from rag.query.base import QueryTransform
@@ -306,6 +309,30 @@ def check_chunker(chunker: Chunker, *, texts: Sequence[str] = TEXTS_TO_CUT) -> N
         lost = [at for at, character in enumerate(text) if not covered[at] and not character.isspace()]
         _expect(not lost, f"character {lost[:1]} of {text[:40]!r}... is in no chunk")
         _expect(list(chunker.chunk(document)) == list(chunks), "cuts the same document in two ways")
+
+
+ANIMALS = Document(id="animals.md", text=TEXTS["animals.md"], meta={"title": "Animals"})
+
+
+def check_enricher(enricher: Enricher, *, document: Document = ANIMALS) -> None:
+    """Same chunks in the same order with the same spans, texts and ids; what they had stays; scalars only; same again.
+
+    Where the enricher takes batches, one document alone gives what it gives in a batch.
+    """
+    chunks = [replace(chunk, context="given", meta={"page": at}) for at, chunk in enumerate(paragraphs(document), 1)]
+    enriched = list(enricher.enrich(chunks, document))
+    _expect(len(enriched) == len(chunks), f"{len(enriched)} chunks of {len(chunks)}")
+    for before, after in zip(chunks, enriched, strict=True):
+        _expect((before.span, before.text, before.id) == (after.span, after.text, after.id), "another span, text or id")
+        _expect(after.context.endswith("given"), f"the context it had is lost: {after.context!r}")
+        _expect(after.meta.get("page") == before.meta["page"], f"the metadata it had is lost: {dict(after.meta)}")
+        scalars = all(isinstance(value, str | int | float | bool | None) for value in after.meta.values())
+        _expect(scalars, f"metadata that is no scalar: {dict(after.meta)}")
+    _expect(list(enricher.enrich([], document)) == [], "no chunks must give none")
+    _expect(list(enricher.enrich(chunks, document)) == enriched, "enriches the same chunks in two ways")
+    if isinstance(enricher, BatchEnricher):
+        twice = enricher.enrich_batch([Cut(document, chunks), Cut(document, [])], EnrichmentTally())
+        _expect([list(each) for each in twice] == [enriched, []], "differs alone and in a batch")
 
 
 def check_order(ranking: Ranking) -> None:

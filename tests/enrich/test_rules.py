@@ -117,6 +117,14 @@ def test_what_the_source_says_of_itself_is_not_overwritten() -> None:
     assert found.meta["content_type"] == "memo"
 
 
+def test_a_chunk_that_comes_again_is_not_counted_again() -> None:
+    terms = TermStatistics()
+    rules = RuleMetadata(DEFAULT_FIELDS, terms)
+    there = excerpt(TEXT)
+    assert rules.enrich([there.chunk], there.document) == rules.enrich([there.chunk], there.document)
+    assert terms.size == 1
+
+
 @given(st.text(max_size=200))
 def test_any_text_has_metadata_of_scalars(text: str) -> None:
     there = excerpt(text)
