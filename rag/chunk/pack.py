@@ -96,13 +96,20 @@ class Packing:
         return pieces
 
     def _find_sentences(self, firsts: Ints, lasts: Ints) -> None:
+        found: list[int] = []
         for first, last in zip(firsts.tolist(), lasts.tolist(), strict=True):
             start, end = self.span(first, last)
-            found = np.array([at for at, _ in sentences(self.text[start:end])], np.int64) + start
-            begins = np.isin(self.atoms.starts[first:last], found, assume_unique=True)
-            levels = self.levels[first:last]
-            levels[~begins & (levels == LINE)] = WRAP
-            levels[begins & (levels > SENTENCE) & (levels < GLUED)] = SENTENCE
+            found += [start + at for at, _ in sentences(self.text[start:end])]
+        part = slice(int(firsts[0]), int(lasts[-1]))
+        starts, levels = self.atoms.starts[part], self.levels[part]
+        places = np.minimum(np.searchsorted(starts, found), len(starts) - 1)
+        begins = np.zeros(len(starts), np.bool_)
+        begins[places[starts[places] == found]] = True
+        searched = np.zeros(len(starts) + 1, np.int64)
+        searched[firsts - part.start] += 1
+        searched[lasts - part.start] -= 1
+        levels[~begins & (levels == LINE) & (searched[:-1].cumsum() > 0)] = WRAP
+        levels[begins & (levels > SENTENCE) & (levels < GLUED)] = SENTENCE
 
     def _next(self, borders: Ints, at: int, end: int) -> int:
         """The piece to go on with behind the chunk of pieces ``[at, end)``."""

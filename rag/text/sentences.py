@@ -13,10 +13,11 @@ from collections.abc import Iterator
 _CLOSING = "\"'”’»›)]}」』】）》〉〕］｝〗"
 _OPENING = "\"'“‘„«‹([{「『【（《〈¿¡*_"
 _STOP = re.compile(
-    rf"(?P<latin>[.!?…؟۔։።‽]+)[{re.escape(_CLOSING)}*_]*(?:\[\d{{1,3}}\])*"
+    rf"(?P<latin>[.!?…؟۔։።‽]+)[{re.escape(_CLOSING)}*_]*(?:\[\d{{1,3}}\])*(?=\s|\Z)"
     rf"|(?P<other>[。！？｡︒।॥။។]+)(?:[{re.escape(_CLOSING)}]+(?!と)|(?![{re.escape(_CLOSING)}]))"  # 「…。」と: he said
 )
 _LIST_ITEM = re.compile(r"\s*(?:[-*+•‣◦▪·–—][ \t]|(?:\d{1,3}|[A-Za-z])[.)][ \t]|\(\w{1,3}\)[ \t]|#{1,6} |[|>])")
+_BEFORE_NEXT = re.compile(rf"[\s{re.escape(_OPENING)}]*")
 _WORD = re.compile(r"[^\W\d_]+")
 _WRAPPED_WIDTH = 40  # code points: text of narrower lines is not wrapped prose
 _RAGGED = 0.8  # of the longest line: a shorter one could have held the next word and was ended on purpose
@@ -127,13 +128,11 @@ def _stops(text: str, start: int, end: int) -> Iterator[int]:
 
 
 def _ends_sentence(text: str, sentence: int, match: re.Match[str], end: int) -> bool:
-    at = match.end()
-    if at >= end:
+    if match.end() >= end:
         return True
-    if not text[at].isspace():
-        return False
-    while at < end and (text[at].isspace() or text[at] in _OPENING):
-        at += 1
+    gap = _BEFORE_NEXT.match(text, match.end(), end)
+    assert gap is not None  # it may be empty
+    at = gap.end()
     if at < end and text[at].islower():
         return False
     if match["latin"] != ".":  # a question, an exclamation, an ellipsis

@@ -32,7 +32,7 @@ def test_the_text_shows_each_stage_what_it_uses_and_what_was_written_about_it() 
         "      | files, pages, rows",
         "  parse     timeout_seconds=10.0, memory_mib=512",
     ]
-    assert "  retrieve  dense (k=100) + sparse (k=100)" in lines
+    assert "  retrieve  dense (k=50) + sparse (k=50)" in lines
     assert "  rerank    mmr (keep=5)" in lines
     assert not any(line.startswith("  enrich") for line in lines)
     assert lines[-1] == "  answer"
