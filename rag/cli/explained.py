@@ -16,7 +16,7 @@ from rag.evaluate.charts import shortened
 from rag.evaluate.findings import numbered
 
 if TYPE_CHECKING:
-    from rag.evaluate.explain import Explanation, Passage
+    from rag.evaluate.explanation import Explanation, Passage
     from rag.types import Usage
 
 LABEL = 32
@@ -77,7 +77,8 @@ def record(found: Explanation) -> dict[str, object]:
 def text(found: Explanation, *, width: int | None = None) -> str:
     """Sentences first, then the ranks and the cost under them; `width` columns, the terminal's if ``None``."""
     width = width or max(60, min(shutil.get_terminal_size((100, 24)).columns, 120))
-    parts = [[clean(found.question)], [_heading("what decided"), *_paragraphs(found.summary, width)]]
+    folder = [f"(in {clean(found.folder)})"] if found.folder else []
+    parts = [[clean(found.question), *folder], [_heading("what decided"), *_paragraphs(found.summary, width)]]
     if found.answer is not None:
         parts.append([_heading("answer"), *_paragraphs([found.answer, *_other_answers(found)], width)])
     if found.left_out:
@@ -129,7 +130,7 @@ def _matrix(
     names = [shortened(name, LABEL) for name in names]
     numbers = [numbered(passage.numbers) for passage in passages]
     number = max(map(len, numbers)) + 1
-    places = [clean(passage.where) for passage in passages]
+    places = [clean(passage.label) for passage in passages]
     for columns in _groups(names, width - LABEL):
         sizes = [max(len(names[at]), 4) + 2 for at in columns]
         label = min(width - sum(sizes), max(len(title), number + max(map(cell_len, places))))

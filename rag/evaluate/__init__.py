@@ -8,7 +8,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from rag.evaluate.explain import Explanation, explain  # at once: the function has the name of its module
+from rag.evaluate.explain import explain  # at once: the function has the name of its module
+from rag.evaluate.explanation import Explanation
 
 if TYPE_CHECKING:
     from rag.evaluate.datasets import Dataset, Question, load_dataset

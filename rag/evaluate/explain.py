@@ -1,124 +1,35 @@
-"""Which stage of a pipeline decided what one answer rests on: the pipeline is run whole, then without each stage."""
+"""Run a pipeline whole, then without each stage, and see what the evidence owes to which."""
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import takewhile
 from typing import TYPE_CHECKING, TypeAlias
 
 from rag.evaluate import findings
+from rag.evaluate.explanation import EVIDENCE, Explanation, LeftOut, Passage, Step
 from rag.evaluate.variants import Variant, variants
 from rag.events import Answered, Retrieved
-from rag.types import Answer, Evidence, Meta, Scalar, StageRecord, Usage
+from rag.types import Answer, Evidence, Meta, Ranking, Scalar, Span, StageRecord, Usage
 
 if TYPE_CHECKING:
     from rag.pipeline.pipeline import Pipeline
     from rag.types import Condition, Query
 
-EVIDENCE = "evidence"
-"""The name of the last column: the number of a chunk's first piece of evidence."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
-    """What one stage of the whole pipeline took and gave (chunks; queries for a transform), and what that cost.
-
-    `name` is the component's, with a number where the pipeline has it twice. `share` is of the seconds of all steps.
-    `usage` is what the stage says of a language model; zero where it asked none.
-    """
-
-    stage: str
-    name: str
-    taken: int
-    given: int
-    seconds: float
-    share: float
-    usage: Usage = field(default_factory=Usage)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Passage:
-    """A chunk that is evidence, or would be without some stage, and its rank in each of the explanation's columns.
-
-    `texts` are its pieces in the evidence of the whole pipeline, `numbers` theirs, `where` the place of the first; of a
-    chunk that is not evidence, what the first variant that has it would keep. A rank is ``None`` where the chunk is not
-    in the ranking; of a retriever that searched several queries it is the best.
-    """
-
-    chunk_id: str
-    where: str
-    texts: tuple[str, ...]
-    numbers: tuple[int, ...]
-    ranks: tuple[int | None, ...]
-
-    @property
-    def number(self) -> int | None:
-        """Its place in the evidence of the whole pipeline, that of its first piece."""
-        return self.ranks[-1]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LeftOut:
-    """The evidence without one stage.
-
-    Attributes:
-        stage, name: which one, as in its `Step`.
-        instead: what took its place; empty where nothing did.
-        ranks: chunk id -> rank in each of the explanation's columns, of every passage.
-        standing: chunk id -> rank in what the compressor was given, of every passage found at all.
-        characters: of all evidence.
-        answer: what would be answered; ``None`` where answers were not asked for.
-        finding: what the stage did, in plain sentences.
-    """
-
-    stage: str
-    name: str
-    instead: str
-    ranks: Mapping[str, tuple[int | None, ...]]
-    standing: Mapping[str, int]
-    characters: int
-    answer: str | None
-    finding: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Explanation:
-    """Why the evidence for a question is what it is.
-
-    Attributes:
-        queries: what was searched for, after all transforms.
-        steps: every stage, in the order they ran.
-        columns: every stage that ranks, by name, then `EVIDENCE`.
-        passages: the evidence in its order, then what would be evidence without some stage, best rank first.
-        left_out: one for each stage that can be left out; the fuser once for each retriever that can stand for it.
-        characters: of all evidence.
-        answer: ``None`` where answers were not asked for.
-        summary: what decided, in plain sentences.
-    """
-
-    question: str
-    queries: tuple[str, ...]
-    steps: tuple[Step, ...]
-    columns: tuple[str, ...]
-    passages: tuple[Passage, ...]
-    left_out: tuple[LeftOut, ...]
-    characters: int
-    answer: str | None
-    summary: tuple[str, ...] = ()
-
-    @property
-    def seconds(self) -> float:
-        return sum(step.seconds for step in self.steps)
-
-    @property
-    def usage(self) -> Usage:
-        return sum((step.usage for step in self.steps), Usage())
-
+TAKEN_OUT = ("transform", "rerank", "expand")
+"""Stages that a variant runs without; the others have something in their place."""
 
 _Column: TypeAlias = tuple[str, int]
 """A stage and which one of its kind; the same in every variant."""
+
+_Places: TypeAlias = Mapping[_Column, Mapping[str, int]]
+"""For each stage that ranks: chunk id -> rank."""
+
+_Members: TypeAlias = Mapping[str, tuple[str, ...]]
+"""Id of a stretch that an expander made -> ids of the ranked chunks in it."""
 
 
 def explain(
@@ -149,7 +60,7 @@ def explain(
         events = list(under.stream([question], filter=filter, principals=principals))
         (queries,) = [event.queries for event in events if isinstance(event, Retrieved)]
         (answer,) = [event.answer for event in events if isinstance(event, Answered)]
-        return _Run(queries, answer, _places(answer, variant))
+        return _Run(queries, answer, *_places(answer, variant))
 
     pipeline, others = variants(pipeline, write=answers)
     whole = run(pipeline)
@@ -184,11 +95,19 @@ def explain(
 
 @dataclass(frozen=True, slots=True)
 class _Run:
-    """One variant on the question; `places` holds, for each stage that ranks, chunk id -> rank."""
+    """One variant on the question."""
 
     queries: tuple[Query, ...]
     answer: Answer
-    places: Mapping[_Column, Mapping[str, int]]
+    places: _Places
+    members: _Members
+
+    @property
+    def pieces(self) -> Iterator[tuple[str, int, Evidence]]:
+        """Chunk id, number and evidence; evidence of a stretch once for every chunk in it."""
+        for number, part in enumerate(self.answer.evidence, 1):
+            for chunk_id in self.members.get(part.chunk_id) or (part.chunk_id,):
+                yield chunk_id, number, part
 
     def ranks(self, chunk_id: str, columns: Sequence[_Column]) -> tuple[int | None, ...]:
         return tuple(self.places.get(column, {}).get(chunk_id) for column in columns)
@@ -203,21 +122,35 @@ class _Run:
         return sum(len(part.text) for part in self.answer.evidence)
 
 
-def _places(answer: Answer, variant: Variant | None = None) -> dict[_Column, dict[str, int]]:
+def _places(answer: Answer, variant: Variant | None = None) -> tuple[_Places, _Members]:
+    """The rank of each chunk at each stage, and the chunks in each stretch that an expander made."""
     places: dict[_Column, dict[str, int]] = {}
+    members: dict[str, tuple[str, ...]] = {}
+    narrow = Ranking()
     for (stage, at), record in _numbered(answer.trace.stages):
-        gone = variant is not None and variant.kind == stage and stage in ("transform", "rerank") and at >= variant.at
+        gone = variant is not None and variant.kind == stage and stage in TAKEN_OUT and at >= variant.at
+        if stage == "expand":
+            members |= {hit.chunk.id: _inside(hit.chunk.span, narrow) for hit in record.rankings[0]}
+        elif record.rankings:
+            narrow = record.rankings[-1]
         if record.rankings:
             ranked = ((hit.chunk.id, rank) for ranking in record.rankings for rank, hit in enumerate(ranking, 1))
-            places[stage, at + gone] = _best(ranked)
-    places[EVIDENCE, 0] = _best((part.chunk_id, number) for number, part in enumerate(answer.evidence, 1))
-    return places
+            places[stage, at + gone] = _best(ranked, members)
+    numbers = ((part.chunk_id, number) for number, part in enumerate(answer.evidence, 1))
+    places[EVIDENCE, 0] = _best(numbers, members)
+    return places, members
 
 
-def _best(ranked: Iterable[tuple[str, int]]) -> dict[str, int]:
+def _inside(span: Span, ranking: Ranking) -> tuple[str, ...]:
+    chunks = [hit.chunk for hit in ranking if hit.chunk.document_id == span.document_id]
+    return tuple(chunk.id for chunk in chunks if span.start <= chunk.span.start and chunk.span.end <= span.end)
+
+
+def _best(ranked: Iterable[tuple[str, int]], members: _Members) -> dict[str, int]:
     best: dict[str, int] = {}
-    for chunk_id, rank in ranked:
-        best[chunk_id] = min(rank, best.get(chunk_id, rank))
+    for stretch, rank in ranked:
+        for chunk_id in members.get(stretch) or (stretch,):
+            best[chunk_id] = min(rank, best.get(chunk_id, rank))
     return best
 
 
@@ -250,23 +183,32 @@ def _passages(runs: Sequence[_Run], columns: Sequence[_Column]) -> tuple[Passage
     whole = runs[0]
     pieces: dict[str, list[Evidence]] = {}
     for run in runs:
-        new = [part for part in run.answer.evidence if part.chunk_id not in pieces]
-        for part in new:
-            pieces.setdefault(part.chunk_id, []).append(part)
+        new = [(chunk_id, part) for chunk_id, _, part in run.pieces if chunk_id not in pieces]
+        for chunk_id, part in new:
+            pieces.setdefault(chunk_id, []).append(part)
     numbers: dict[str, list[int]] = {}
-    for number, part in enumerate(whole.answer.evidence, 1):
-        numbers.setdefault(part.chunk_id, []).append(number)
+    for chunk_id, number, _ in whole.pieces:
+        numbers.setdefault(chunk_id, []).append(number)
+    folder = _folder([parts[0].where for parts in pieces.values()])
     others = sorted(pieces.keys() - numbers.keys(), key=lambda key: (whole.standing.get(key, math.inf), key))
     return tuple(
         Passage(
             chunk_id=key,
             where=pieces[key][0].where,
+            label=pieces[key][0].where[len(folder) :],
             texts=tuple(part.text for part in pieces[key]),
             numbers=tuple(numbers.get(key, ())),
             ranks=whole.ranks(key, columns),
         )
         for key in (*numbers, *others)
     )
+
+
+def _folder(places: Sequence[str]) -> str:
+    """The folders that all places begin with; what follows a comma is no path."""
+    folders = [place.split(", ")[0].split("/")[:-1] for place in places]
+    shared = [parts[0] for parts in takewhile(lambda parts: len(set(parts)) == 1, zip(*folders, strict=False))]
+    return "".join(f"{part}/" for part in shared)
 
 
 def _steps(answer: Answer, *, answers: bool) -> tuple[Step, ...]:

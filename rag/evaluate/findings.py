@@ -6,8 +6,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from rag.evaluate.charts import number
+
 if TYPE_CHECKING:
-    from rag.evaluate.explain import Explanation, LeftOut, Passage
+    from rag.evaluate.explanation import Explanation, LeftOut, Passage
 
 NAMED = 3
 """How many passages a sentence names before it counts the others."""
@@ -15,37 +17,53 @@ NAMED = 3
 
 def told(found: Explanation) -> Explanation:
     """The explanation with its findings and its summary written."""
-    left_out = tuple(replace(left, finding=finding(found, left)) for left in found.left_out)
+    left_out = tuple(replace(left, finding=_finding(found, left)) for left in found.left_out)
     found = replace(found, left_out=left_out)
     return replace(found, summary=tuple(_summary(found)))
 
 
-def finding(found: Explanation, left: LeftOut) -> str:
+def _finding(found: Explanation, left: LeftOut) -> str:
     """What the stage brought into the evidence, what it pushed out, what it moved, and what would come first."""
     name = _code(left.name)
+    if twin := _twin(found, left):
+        return f"{_code(left.instead)} in the place of {name} gives what is found without {_code(twin)}."
     against = f"Against {_code(left.instead)} in its place, {name}" if left.instead else name
     brought, pushed_out, moved = changes(found, left)
     sentences = []
     if brought:
-        items = [f"{passage.where} as [{passage.number}]{_elsewhere(found, left, passage)}" for passage in brought]
+        items = [f"{passage.label} as [{passage.number}]{_elsewhere(found, left, passage)}" for passage in brought]
         sentences.append(f"{against} brought in {_listed(items)}.")
     if pushed_out:
         subject = "It" if brought else against
-        items = [f"{passage.where}, which would be [{_place(left, passage)}]" for passage in pushed_out]
+        items = [f"{passage.label}, which would be [{_place(left, passage)}]" for passage in pushed_out]
         sentences.append(f"{subject} pushed out {_listed(items)}.")
     if moved and not sentences:
         items = [f"[{passage.number}] would be [{_place(left, passage)}]" for passage in moved]
         sentences.append(f"{against} only orders the evidence: without it {_listed(items)}.")
     if left.stage == "compress":
         sentences.append(f"It keeps {found.characters:,} characters; whole chunks would be {left.characters:,}.")
+    if left.stage == "expand":
+        sentences.append(f"{name} widens the evidence from {left.characters:,} to {found.characters:,} characters.")
+    if not sentences and left.characters != found.characters:
+        kept = f"{left.characters:,} characters instead of {found.characters:,}"
+        return f"Without {name} the same passages are evidence, but with {kept}."
     if not sentences:
         return f"{against} changes nothing." if left.instead else f"Without {name} the evidence is the same."
     ahead = first_without(found, left)
     if ahead is None:
         sentences.append("Without it there would be no evidence.")
     elif ahead.number != 1:
-        sentences.append(f"Without it the answer would rest first on {ahead.where}.")
+        sentences.append(f"Without it the answer would rest first on {ahead.label}.")
     return " ".join(sentences)
+
+
+def _twin(found: Explanation, left: LeftOut) -> str | None:
+    """For a retriever in the fuser's place: the one without which the evidence is the same, unlike the whole's."""
+    for other in found.left_out if left.stage == "fuse" else ():
+        same = all(_place(left, passage) == _place(other, passage) for passage in found.passages)
+        if other.stage == "retrieve" and same and any(changes(found, other)):
+            return other.name
+    return None
 
 
 def changes(found: Explanation, left: LeftOut) -> tuple[list[Passage], list[Passage], list[Passage]]:
@@ -71,7 +89,7 @@ def idle(found: Explanation) -> list[str]:
     busy = {
         (left.stage, left.name)
         for left in found.left_out
-        if any(changes(found, left)) or (left.stage == "compress" and left.characters != found.characters)
+        if any(changes(found, left)) or left.characters != found.characters
     }
     return [name for stage, name in stages if (stage, name) not in busy]
 
@@ -91,18 +109,18 @@ def _summary(found: Explanation) -> Iterator[str]:
     if first is None:
         yield "There is no evidence for this question."
     elif not found.left_out:
-        yield f"{first.where} comes first. No stage of this pipeline can be left out."
+        yield f"{first.label} comes first. No stage of this pipeline can be left out."
     else:
         # A fuser decides only if no single retriever in its place would put the same passage first.
         stages = dict.fromkeys((left.stage, left.name) for left in found.left_out)
         same = {(left.stage, left.name) for left in found.left_out if first_without(found, left) is first}
         decisive = [_code(name) for stage, name in stages if (stage, name) not in same]
         because = f"because of {_and(decisive)}" if decisive else "whichever stage is left out"
-        yield f"{first.where} comes first {because}."
+        yield f"{first.label} comes first {because}."
         if unmoved := idle(found):
             yield f"{_and([_code(name) for name in unmoved])} changed nothing for this question."
     costliest = max(found.steps, key=lambda step: step.seconds)
-    yield f"{_code(costliest.name)} took {costliest.share:.0%} of {found.seconds * 1000:,.0f} ms."
+    yield f"{_code(costliest.name)} took {costliest.share:.0%} of {number(found.seconds * 1000)} ms."
 
 
 def _elsewhere(found: Explanation, left: LeftOut, passage: Passage) -> str:

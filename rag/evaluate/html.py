@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from rag.evaluate import charts
-from rag.evaluate.explain import Explanation, LeftOut, Passage
+from rag.evaluate.explanation import Explanation, LeftOut, Passage
 from rag.evaluate.findings import changes, numbered
 from rag.evaluate.markup import Markup, element, joined
 from rag.evaluate.page import Cell, Head, page, prose, quoted, row, table
@@ -28,6 +28,8 @@ def _body(found: Explanation) -> Iterator[Markup]:
     others = [query for query in found.queries if query != found.question]
     if others:
         yield element("p", "Also searched: ", *_commas(others), class_="soft")
+    if found.folder:
+        yield element("p", "Sources in ", quoted(found.folder), class_="soft")
     yield element("ul", *(element("li", prose(sentence)) for sentence in found.summary))
     if found.answer is not None:
         yield element("h2", "The answer")
@@ -55,7 +57,7 @@ def _commas(texts: list[str]) -> list[Markup]:
 def _ranks(found: Explanation) -> Markup:
     lines = [
         charts.Line(
-            name=passage.where,
+            name=passage.label,
             mark=numbered(passage.numbers),
             ranks=passage.ranks,
             strong=passage.number is not None,
@@ -80,7 +82,7 @@ def _ranks(found: Explanation) -> Markup:
 
 
 def _where(passage: Passage) -> Markup:
-    return joined(f"{numbered(passage.numbers)} ", quoted(passage.where))
+    return joined(f"{numbered(passage.numbers)} ", quoted(passage.label))
 
 
 def _rank(rank: int | None) -> Cell:

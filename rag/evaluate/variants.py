@@ -18,13 +18,14 @@ from rag.types import Background, Evidence, Prompt, Query, Ranking, ScoredChunk,
 
 if TYPE_CHECKING:
     from rag.compress.base import Compression, Compressor
+    from rag.expand.base import Expander
     from rag.generate.base import Decoding, Generator
     from rag.pipeline.pipeline import Pipeline
     from rag.query.base import QueryTransform, Rewritten
     from rag.rerank.base import Reranker
     from rag.retrieve.base import Fuser, Retriever
 
-Kind: TypeAlias = Literal["transform", "retrieve", "fuse", "rerank", "compress"]
+Kind: TypeAlias = Literal["transform", "retrieve", "fuse", "rerank", "expand", "compress"]
 """The stages that can be left out, as a trace names them."""
 
 T = TypeVar("T")
@@ -46,8 +47,9 @@ class Variant:
 def variants(pipeline: Pipeline, *, write: bool) -> tuple[Pipeline, tuple[Variant, ...]]:
     """The pipeline with its results kept, and a variant for each stage that can be left out, in the order they run.
 
-    A transform or a reranker is taken out. One of several retrievers finds nothing. The fuser gives way to each single
-    retriever, cut where the fuser cuts. The compressor gives way to `none`. All work until `pipeline` is closed.
+    A transform, a reranker or an expander is taken out. One of several retrievers finds nothing. The fuser gives way to
+    each single retriever, cut where the fuser cuts. The compressor gives way to `none`. All work until `pipeline` is
+    closed.
 
     Args:
         write: whether they also write answers; else nothing is generated and the answers are empty.
@@ -73,6 +75,8 @@ def variants(pipeline: Pipeline, *, write: bool) -> tuple[Pipeline, tuple[Varian
         add("fuse", 0, replace(stages, fuser=Stage("single", single)), at)
     for at in range(len(stages.rerankers)):
         add("rerank", at, replace(stages, rerankers=_without(stages.rerankers, at)))
+    for at in range(len(stages.expanders)):
+        add("expand", at, replace(stages, expanders=_without(stages.expanders, at)))
     whole = WholeChunksSpec()
     if stages.compressor.use != whole.use:
         add("compress", 0, replace(stages, compressor=Stage(whole.use, whole.build(pipeline.resources))))
@@ -92,6 +96,7 @@ def _remembered(stages: AskStages, *, write: bool) -> AskStages:
         retrievers=[Stage(stage.use, _Retriever(stage.run)) for stage in stages.retrievers],
         fuser=Stage(stages.fuser.use, _Fuser(stages.fuser.run)),
         rerankers=[Stage(stage.use, _Reranker(stage.run)) for stage in stages.rerankers],
+        expanders=[Stage(stage.use, _Expander(stage.run)) for stage in stages.expanders],
         compressor=Stage(stages.compressor.use, _Compressor(stages.compressor.run)),
         generator=Stage(stages.generator.use, generator),
         citer=stages.citer if write else Stage(stages.citer.use, _NoCiter()),
@@ -160,6 +165,16 @@ class _Reranker:
     def rerank(self, queries: Sequence[Query], rankings: Sequence[Ranking]) -> list[Ranking]:
         key = (tuple(queries), tuple(map(_key, rankings)))
         return self.memory.get(key, lambda: self.run.rerank(queries, rankings))
+
+
+class _Expander:
+    def __init__(self, run: Expander) -> None:
+        self.run = run
+        self.memory: _Memory[list[Ranking]] = _Memory()
+
+    def expand(self, queries: Sequence[Query], rankings: Sequence[Ranking]) -> list[Ranking]:
+        key = (tuple(queries), tuple(map(_key, rankings)))
+        return self.memory.get(key, lambda: self.run.expand(queries, rankings))
 
 
 class _Compressor:

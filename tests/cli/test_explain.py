@@ -9,7 +9,7 @@ import pytest
 from rich.cells import cell_len
 
 from rag.cli.explained import clean, text
-from rag.evaluate.explain import Explanation, LeftOut, Passage, Step
+from rag.evaluate.explanation import Explanation, LeftOut, Passage, Step
 from rag.evaluate.findings import told
 
 ROOT = Path(__file__).parents[2]
@@ -19,7 +19,7 @@ QUESTION = "When do dogs bark?"
 def test_sentences_come_first_then_the_ranks_and_the_cost(indexed: Path, run: Callable[..., Any]) -> None:
     done = run("explain", QUESTION)
     parts = done.out.split("\n\n")
-    assert parts[0] == QUESTION
+    assert parts[0] == f"{QUESTION}\n(in docs/)"
     assert [part.split("  ")[0].splitlines()[0] for part in parts[1:]] == [
         "what decided",
         "without each stage",
@@ -27,9 +27,9 @@ def test_sentences_come_first_then_the_ranks_and_the_cost(indexed: Path, run: Ca
         "place in the evidence without",
         "cost",
     ]
-    assert parts[1].splitlines()[1] == "  docs/dogs.md, lines 1-3 comes first whichever stage is left out."
+    assert parts[1].splitlines()[1] == "  dogs.md, lines 1-3 comes first whichever stage is left out."
     first = parts[3].splitlines()[1]
-    assert re.fullmatch(r"\[1\] docs/dogs\.md, lines? \S+ +1 +1 +1 +1", first)
+    assert re.fullmatch(r"\[1\] dogs\.md, lines? \S+ +1 +1 +1 +1", first)
     assert (done.code, done.err) == (0, "")
 
 
@@ -76,7 +76,7 @@ def test_an_empty_question_is_a_wrong_command_line(indexed: Path, run: Callable[
 def explanation(columns: int, where: str) -> Explanation:
     names = tuple(f"stage-{at}" for at in range(columns))
     passages = tuple(
-        Passage(chunk_id=str(at), where=where, texts=("x",), numbers=(at,), ranks=(*([at] * columns), at))
+        Passage(chunk_id=str(at), where=where, label=where, texts=("x",), numbers=(at,), ranks=(*([at] * columns), at))
         for at in (1, 2)
     )
     left = tuple(

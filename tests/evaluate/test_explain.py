@@ -12,13 +12,13 @@ import pytest
 
 from rag import Components, Pipeline, parse_filter
 from rag.evaluate import explain
-from rag.evaluate.explain import EVIDENCE, Explanation, LeftOut
+from rag.evaluate.explanation import EVIDENCE, Explanation, LeftOut
 from rag.generate.base import Outcome
 from rag.query.base import Rewritten
 from rag.types import Chunk, Prompt, Query, Ranking, ScoredChunk, Token
 
 LETTERS = "abcdef"
-TEXTS = {f"{letter}.txt": f"The {letter}-text tells of {letter}{letter}. It ends here." for letter in LETTERS}
+TEXTS = {f"{letter}.txt": f"The {letter}-text tells of {letter}{letter}. It ends here.\n" for letter in LETTERS}
 QUESTION = "What is told?"
 
 Make = Callable[..., Pipeline]
@@ -163,15 +163,16 @@ def test_the_fuser_gives_way_to_each_retriever_and_cuts_where_it_cut(make: Make,
 
 def test_sentences_say_what_a_stage_brought_in_pushed_out_and_moved(make: Make, chunks: dict[str, Chunk]) -> None:
     found = explain(make(RRF, "ask.compress.keep=2", components=two(chunks)), QUESTION)
-    a, b, d = (passage.where for passage in (found.passages[0], found.passages[2], found.passages[1]))
     assert without(found, "Right").finding == (
-        f"`Right` brought in {d} as [2] (rank 1; `Left` did not find it). It pushed out {b}, which would be [2]."
+        "`Right` brought in d.txt, line 1 as [2] (rank 1; `Left` did not find it). "
+        "It pushed out b.txt, line 1, which would be [2]."
     )
     assert without(found, "Left").finding == (
         "`Left` only orders the evidence: without it [1] would be [2]; [2] would be [1]. "
-        f"Without it the answer would rest first on {d}."
+        "Without it the answer would rest first on d.txt, line 1."
     )
-    assert found.summary[0] == f"{a} comes first because of `Left`."
+    assert without(found, "rrf", "Right").finding == "`Right` in the place of `rrf` gives what is found without `Left`."
+    assert found.summary[0] == "a.txt, line 1 comes first because of `Left`."
 
 
 def test_a_reranker_of_ones_own_is_left_out_like_any_other(make: Make, chunks: dict[str, Chunk]) -> None:
@@ -250,6 +251,43 @@ def test_variants_share_the_open_index_and_leave_the_pipeline_as_it_was(make: Ma
     explain(pipeline, QUESTION)
     assert pipeline.stages is stages
     assert pipeline.index.reader() is reader
+
+
+class Wider:
+    """An expander that adds the line break after each chunk."""
+
+    def expand(self, queries: Sequence[Query], rankings: Sequence[Ranking]) -> list[Ranking]:
+        return [Ranking(tuple(replace(hit, chunk=self._widened(hit.chunk)) for hit in ranking)) for ranking in rankings]
+
+    def _widened(self, chunk: Chunk) -> Chunk:
+        return replace(chunk, span=replace(chunk.span, end=chunk.span.end + 1), text=f"{chunk.text}\n")
+
+
+def test_a_widened_passage_is_the_chunk_that_was_found(make: Make, chunks: dict[str, Chunk]) -> None:
+    found = explain(make(RRF, "ask.compress.keep=2", components=replace(two(chunks), expanders=[Wider()])), QUESTION)
+    assert found.columns == ("Left", "Right", "rrf", "Wider", EVIDENCE)
+    assert [passage.ranks for passage in found.passages] == [(1, 2, 1, 1, 1), (None, 1, 2, 2, 2), (2, None, 3, 3, None)]
+    assert found.passages[0].chunk_id == chunks["a"].id
+    narrow = sum(len(chunks[letter].text) for letter in "ad")
+    assert found.characters == narrow + 2
+    assert without(found, "Wider").characters == narrow
+    assert without(found, "Wider").finding == f"`Wider` widens the evidence from {narrow} to {narrow + 2} characters."
+
+
+def test_two_chunks_in_one_stretch_share_its_rank(make: Make, tmp_path: Path) -> None:
+    paragraphs = "\n\n".join(f"Paragraph {at} tells of {word}." for at, word in enumerate(["birds", "cats", "dogs"]))
+    (tmp_path / "docs" / "a.txt").write_text(paragraphs, encoding="utf-8")
+    common = [
+        "ingest.chunk={use: fixed, tokens: 8, overlap: 0}",
+        "ask.retrieve=[{use: sparse}]",
+        "ask.fuse={use: single}",
+    ]
+    found = explain(make(*common, "ask.expand=[{use: window, reach: 3}]"), "paragraph birds dogs")
+    assert len(found.passages) > 1
+    assert {passage.ranks[-2:] for passage in found.passages} == {(1, 1)}
+    assert {passage.texts for passage in found.passages} == {(paragraphs,)}
+    places = {left_ranks[-1] for left_ranks in without(found, "window").ranks.values()}
+    assert places == set(range(1, len(found.passages) + 1))
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from rag.evaluate.explain import Explanation, LeftOut, Passage, Step
+from rag.evaluate.explanation import Explanation, LeftOut, Passage, Step
 from rag.evaluate.findings import told
 from rag.evaluate.html import explanation_page, write_report
 from rag.evaluate.report import (
@@ -107,7 +107,14 @@ KNOWN_ATTRIBUTES = set(  # none that loads (src, href), runs (onclick) or styles
 
 
 def passage(name: str, ranks: Sequence[int | None], *, text: str = "Text.", numbers: tuple[int, ...] = ()) -> Passage:
-    return Passage(chunk_id=f"{name}#0", where=f"{name}, line 1", texts=(text,), numbers=numbers, ranks=tuple(ranks))
+    return Passage(
+        chunk_id=f"{name}#0",
+        where=f"{name}, line 1",
+        label=f"{name}, line 1",
+        texts=(text,),
+        numbers=numbers,
+        ranks=tuple(ranks),
+    )
 
 
 def explanation(*, question: str = "Why?", text: str = "Text.", name: str = "a.md") -> Explanation:
