@@ -304,6 +304,7 @@ class Doc2QuerySpec(AskingSpec):
     arXiv 1904.08375, filtered as in arXiv 2301.03266. The sparse index reads the metadata that its `fields` name.
     """
 
+    needs: ClassVar = ("llm", "ingest.index.sparse")
     use: Literal["doc2query"] = "doc2query"
     prompt: str = "doc2query"
     """The prompt template, by name."""

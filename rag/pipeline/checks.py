@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 from rag.chunk.specs import SizedSpec
 from rag.config.dump import components, use_name
 from rag.config.problems import Path, dotted
+from rag.enrich.specs import Doc2QuerySpec
+from rag.index.specs import Bm25Spec
 from rag.rerank.specs import LateInteractionSpec, OrderSpec
 from rag.retrieve.sources_specs import SourcesSpec
 from rag.retrieve.specs import DbsfSpec, RrfSpec, SingleSpec, WeightedSpec, ZScoreSpec
 
 if TYPE_CHECKING:
-    from rag.pipeline.spec import AskSpec, PipelineSpec
+    from rag.pipeline.spec import AskSpec, IngestSpec, PipelineSpec
 
 
 def conflicts(pipeline: PipelineSpec) -> Iterator[tuple[Path, str]]:
@@ -21,6 +23,7 @@ def conflicts(pipeline: PipelineSpec) -> Iterator[tuple[Path, str]]:
     ingest = pipeline.ingest
     yield from _needs(pipeline)
     yield from _fusing(pipeline.ask)
+    yield from _enriching(ingest)
     yield from _token_states(pipeline)
     yield from _several_indexes(pipeline.ask)
     yield from _layout(pipeline.ask)
@@ -83,6 +86,16 @@ def _layout(ask: AskSpec) -> Iterator[tuple[Path, str]]:
         elif (kept := getattr(ask.compress, "keep", spec.keep)) < spec.keep:
             message = f"ask.compress keeps {kept} chunks and would cut from the end, where 'order' puts the best"
             yield ("ask", "rerank", at, "keep"), f"expected at most {kept}, got {spec.keep}: {message}"
+
+
+def _enriching(ingest: IngestSpec) -> Iterator[tuple[Path, str]]:
+    sparse = ingest.index.sparse
+    for at, spec in enumerate(ingest.enrich):
+        if isinstance(spec, Doc2QuerySpec) and isinstance(sparse, Bm25Spec) and spec.field not in sparse.fields:
+            message = f"{spec.field!r} is not among ingest.index.sparse.fields: nothing would search the questions"
+            yield ("ingest", "enrich", at, "field"), message
+    if ingest.represent.by == "tfidf-weighted" and ingest.index.dense is None:
+        yield ("ingest", "represent", "by"), "'tfidf-weighted' is a way to make vectors, ingest.index.dense is null"
 
 
 def _fusing(ask: AskSpec) -> Iterator[tuple[Path, str]]:

@@ -9,9 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from rag import Pipeline
 from rag.embed.hash import HashEmbedder
+from rag.enrich.base import Cut
 from rag.enrich.specs import Doc2QuerySpec
 from rag.enrich.tally import EnrichmentTally
+from rag.errors import ConfigError
 from rag.index.directory import IndexDirectory
 from rag.index.specs import Bm25Spec, IndexSpec
 from rag.testing import sample
@@ -69,11 +72,23 @@ def test_a_chunk_without_a_usable_reply_stays_as_it_was_and_is_noted(enricher, o
     made, model = enricher('{"questions": "what?"}')
     document, chunks = of("Dogs bark.")
     tally = EnrichmentTally()
-    from rag.enrich.base import Cut
-
     assert made.enrich_batch([Cut(document, chunks)], tally) == [chunks]
     assert [failure.chunk_id for failure in tally.failed] == [chunks[0].id]
     assert len(model.asked) == 2
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("ingest.index.sparse=null", "'doc2query'|doc2query"),
+        ("ingest.index.sparse={use: bm25, fields: [summary]}", "nothing would search the questions"),
+    ],
+)
+def test_questions_that_nothing_would_search_are_refused(override: str, message: str) -> None:
+    common = ["ingest.enrich=[{use: doc2query}]", "llm={use: given}"]
+    Pipeline.from_yaml("hybrid", overrides=common).close()
+    with pytest.raises(ConfigError, match=message):
+        Pipeline.from_yaml("hybrid", overrides=[*common, override])
 
 
 def indexed(folder: Path, spec: Bm25Spec, meta: dict[str, str]) -> IndexDirectory:

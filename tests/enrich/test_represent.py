@@ -130,3 +130,9 @@ def test_weighted_vectors_cannot_be_made_anew_from_the_texts_alone(make) -> None
     pipeline.ingest()
     with pytest.raises(ConfigError, match="rag ingest --force"):
         pipeline.reembed()
+
+
+def test_weighted_vectors_without_vectors_are_refused() -> None:
+    overrides = ["ingest.represent.by=tfidf-weighted", "ingest.index.dense=null", "ask.retrieve=[{use: sparse}]"]
+    with pytest.raises(ConfigError, match="'tfidf-weighted' is a way to make vectors"):
+        Pipeline.from_yaml("hybrid", overrides=overrides)
