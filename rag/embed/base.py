@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from rag.types import Scalar
 
 Vectors: TypeAlias = NDArray[np.float32]
+Range: TypeAlias = tuple[int, int]
 
 PROBED = 32
 """Texts that show whether queries of one encoder fit documents of another."""
@@ -83,6 +84,19 @@ class TokenStates(Protocol):
 
         Raises:
             ModelError: a text is longer than the model's window.
+        """
+        ...
+
+
+@runtime_checkable
+class InDocument(Protocol):
+    """An embedder whose vector of a chunk depends on the whole document that the chunk is from."""
+
+    def embed_chunks(self, documents: Sequence[tuple[str, Sequence[Range]]]) -> Vectors:
+        """(n, d) float32, C order, unit length: the chunks of all documents, in the order given.
+
+        Args:
+            documents: the text of each and its chunks as ranges ``[start, end)`` of code points.
         """
         ...
 

@@ -50,14 +50,15 @@ class HashEmbedder:
         return self.embed_documents(texts)
 
     def token_states(self, texts: Sequence[str]) -> list[Vectors]:
-        """For each word the unit vector of its place, with its sign."""
+        """For each word what it adds to the sum."""
         states: list[Vectors] = []
         for text in texts:
-            words = _WORD.findall(text.casefold())
+            words = _WORD.findall(text)
             rows = np.zeros((len(words), self.dimension), np.float32)
             for row, word in zip(rows, words, strict=True):
-                place, sign = _place(word, self.dimension)
-                row[place] = sign
+                for part in _WORD.findall(word.casefold()):  # folding can split a word: "İ" becomes an i and a mark
+                    place, sign = _place(part, self.dimension)
+                    row[place] += sign
             states.append(rows)
         return states
 

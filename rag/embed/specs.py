@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from rag.config.spec import Spec
 from rag.config.stage import Use
@@ -220,10 +220,42 @@ class RoutedSpec(EmbedderSpec):
         )
 
 
+class LateSpec(EmbedderSpec):
+    """Late chunking: documents are encoded whole, and a chunk's vector is the mean of its tokens in it.
+
+    Chunks know what stands around them, as far as the encoder's window reaches; ingest takes about as long. What
+    enrichment puts before a chunk is not in its vector. Günther et al., arXiv 2409.04701.
+    """
+
+    use: Literal["late"] = "late"
+    of: Annotated[EmbedderSpec, Use("embed")] = OnnxSpec()
+    """The encoder; it has to pool by the mean, and to give the states of tokens: onnx, sentence-transformers, hash."""
+    overlap: int = Field(64, ge=0)
+    """Tokens that neighbouring windows share, of a document longer than the encoder's window."""
+
+    @model_validator(mode="after")
+    def _has_states_to_pool(self) -> LateSpec:
+        if not self.of.has_token_states():
+            raise ValueError(f"'late' pools the states of tokens, which {self.of.use!r} as set does not give")
+        return self
+
+    def window(self) -> int | None:
+        return self.of.window()
+
+    def has_token_states(self) -> bool:
+        return True
+
+    def build(self) -> Embedder:
+        from rag.embed.late import LateEmbedder
+
+        return LateEmbedder(self.of.build(), overlap=self.overlap)
+
+
 BUILT_IN: tuple[type[EmbedderSpec], ...] = (
     OnnxSpec,
     SentenceTransformersSpec,
     HashSpec,
     AsymmetricSpec,
     RoutedSpec,
+    LateSpec,
 )

@@ -10,6 +10,7 @@ from rag.config.dump import components, use_name
 from rag.config.problems import Path, dotted
 from rag.enrich.specs import Doc2QuerySpec
 from rag.index.specs import Bm25Spec
+from rag.embed.specs import LateSpec
 from rag.rerank.specs import LateInteractionSpec, OrderSpec
 from rag.retrieve.sources_specs import SourcesSpec
 from rag.retrieve.specs import DbsfSpec, RrfSpec, SingleSpec, WeightedSpec, ZScoreSpec
@@ -25,6 +26,7 @@ def conflicts(pipeline: PipelineSpec) -> Iterator[tuple[Path, str]]:
     yield from _fusing(pipeline.ask)
     yield from _enriching(ingest)
     yield from _token_states(pipeline)
+    yield from _late(ingest)
     yield from _several_indexes(pipeline.ask)
     yield from _layout(pipeline.ask)
     window = ingest.embed.window()
@@ -75,6 +77,12 @@ def _several_indexes(ask: AskSpec) -> Iterator[tuple[Path, str]]:
         if routing and "ingest.index.dense" in spec.needs:
             message = f"{spec.use!r} compares vectors of the pipeline's own index"
             yield ("ask", "rerank", at, "use"), f"{message}, {routing[0]!r} gives chunks of others"
+
+
+def _late(ingest: IngestSpec) -> Iterator[tuple[Path, str]]:
+    if isinstance(ingest.embed, LateSpec) and ingest.represent.by == "prefix":
+        message = "'late' embeds documents, without what is put before a chunk: 'prefix' would change no vector"
+        yield ("ingest", "represent", "by"), message
 
 
 def _layout(ask: AskSpec) -> Iterator[tuple[Path, str]]:

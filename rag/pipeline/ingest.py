@@ -15,12 +15,14 @@ from hashlib import blake2b
 from time import perf_counter
 from typing import TYPE_CHECKING
 
+from rag.embed.base import InDocument
 from rag.enrich.base import BatchEnricher, Cut
 from rag.enrich.represent import MetadataTerms, prefixed
 from rag.enrich.specs import RepresentSpec
 from rag.errors import ConfigError, ModelError, SourceError
 from rag.load.base import Countable
 from rag.pipeline.report import Failure, IngestProgress, IngestReport, Tally
+from rag.pipeline.vectors import seen_of, vectors_of
 from rag.types import Chunk, Document
 
 if TYPE_CHECKING:
@@ -92,6 +94,11 @@ def reembed(built: Built) -> IngestReport:
         )
     started = perf_counter()
     embedder = built.resources.embedder
+    if isinstance(embedder, InDocument):
+        raise ConfigError(
+            "ingest.embed: `late` makes vectors of whole documents, not of the texts of chunks",
+            hint="ingest into a new folder: ingest.index.path",
+        )
     generation = built.resources.index.reembed(embedder.identity, embedder.embed_documents)
     reader = built.resources.index.reader()
     return IngestReport(
@@ -235,7 +242,7 @@ class Run:
         if represent.by == "prefix":
             tokenizer = self.embedder.tokenizer if self.embedder is not None else None
             ready = self._each(ready, partial(prefixed, fields=represent.fields, tokenizer=tokenizer))
-        if self.embedder is not None:
+        if self.embedder is not None and not isinstance(self.embedder, InDocument):  # that embeds no context
             ready = self._each(ready, partial(self._fitted, embedder=self.embedder))
         again = {failure.document_id for failure in tally.failed[before:] if failure.passing}
         return [
@@ -312,34 +319,45 @@ class Run:
     def _vectors(self, ready: Sequence[Pending]) -> Vectors | None:
         if self.embedder is None:
             return None
-        texts = [chunk.indexed_text for pending in ready for chunk in pending.chunks]
-        vectors, missing = self._embedded(self.embedder, texts)
+        embedder = self.embedder
+        chunks = [(chunk, pending.document) for pending in ready for chunk in pending.chunks]
+        vectors, missing = self._embedded(
+            seen_of(embedder, chunks), lambda rows: vectors_of(embedder, [chunks[row] for row in rows]), embedder
+        )
         self.tally.embedded += missing
-        self.tally.cached += len(texts) - missing
+        self.tally.cached += len(chunks) - missing
         if self.metadata is None:
             return vectors
         self.metadata.count(Cut(pending.document, pending.chunks) for pending in ready if not pending.known)
         weighted = [self.metadata.of(chunk, pending.document) for pending in ready for chunk in pending.chunks]
         words = list({word: None for terms in weighted for word, _ in terms})
-        return self.metadata.blended(vectors, weighted, words, self._embedded(self.embedder, words)[0])
+        of_words, _ = self._embedded(
+            words, lambda rows: embedder.embed_documents([words[row] for row in rows]), embedder
+        )
+        return self.metadata.blended(vectors, weighted, words, of_words)
 
-    def _embedded(self, embedder: Embedder, texts: Sequence[str]) -> tuple[Vectors, int]:
-        """The vector of each text, and how many of them were not in the cache."""
+    def _embedded(
+        self, seen: Sequence[str], embed: Callable[[Sequence[int]], Vectors], embedder: Embedder
+    ) -> tuple[Vectors, int]:
+        """The vectors of all that is seen, and how many were not in the cache; `embed` makes those of given rows."""
         import numpy as np
 
         identity = json.dumps(embedder.identity.as_dict(), sort_keys=True)
-        keys = [blake2b(f"{identity}\0{text}".encode(), digest_size=16).hexdigest() for text in texts]
+        keys = [blake2b(f"{identity}\0{text}".encode(), digest_size=16).hexdigest() for text in seen]
         found: dict[str, NDArray[np.float32]] = {
             key: vector
             for key, vector in zip(keys, self.writer.cached_vectors(keys), strict=True)
             if vector is not None
         }
-        missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in found}
+        missing: dict[str, int] = {}
+        for row, key in enumerate(keys):
+            if key not in found:
+                missing.setdefault(key, row)
         if missing:
-            made = embedder.embed_documents(list(missing.values()))
+            made = embed(list(missing.values()))
             self.writer.cache_vectors(list(missing), made)
             found.update(zip(missing, made, strict=True))
-        if not texts:
+        if not seen:
             return np.empty((0, embedder.identity.dimension), np.float32), 0
         return np.stack([found[key] for key in keys]), len(missing)
 
