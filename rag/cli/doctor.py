@@ -21,6 +21,9 @@ EXTRAS = {
 }
 
 
+NOTES = ("duplicate-chunk", "near-duplicate-chunk")
+"""Kinds of problems that are none of the index: `ask.rerank: {use: dedupe}` hides them from answers."""
+
 State: TypeAlias = Literal["ok", "absent", "note", "problem"]
 
 
@@ -105,5 +108,5 @@ def _index(pipeline: Pipeline, *, deep: bool) -> Iterator[Finding]:
     held = f"{count(sum(1 for _ in reader.documents()), 'document')}, {count(reader.size, 'chunk')}"
     yield Finding("ok", f"index {path}: {held}, generation {reader.generation}")
     for problem in problems:
-        state: State = "note" if problem.kind == "duplicate-chunk" else "problem"
+        state: State = "note" if problem.kind in NOTES else "problem"
         yield Finding(state, f"index {path}: {problem.where}: {problem.message}", problem.hint)

@@ -11,6 +11,7 @@ import numpy as np
 
 from rag.index import database
 from rag.index.codec import decode
+from rag.index.duplicates import near_duplicates
 from rag.index.records import Problem
 from rag.index.segments import checksum
 
@@ -32,6 +33,7 @@ def problems_of(reader: Reader, *, deep: bool) -> Iterator[Problem]:
     if deep:
         yield from _spans(reader)
         yield from _vectors(reader)
+        yield from near_duplicates(reader)
 
 
 def _database(reader: Reader, *, deep: bool) -> Iterator[Problem]:

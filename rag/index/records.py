@@ -70,6 +70,7 @@ class Problem:
         "orphan-vectors",
         "empty-chunk",
         "duplicate-chunk",
+        "near-duplicate-chunk",
         "wrong-span",
         "unusable-vector",
         "missing-terms",

@@ -234,8 +234,24 @@ class InstructionsSpec(RerankerSpec):
         )
 
 
+class DedupeSpec(RerankerSpec):
+    """Hides passages whose text is nearly that of a better one; the trace says how many. Broder, 1997."""
+
+    use: Literal["dedupe"] = "dedupe"
+    keep: int = Field(20, ge=1, le=10_000)
+    """How many chunks to keep."""
+    least: float = Field(0.8, gt=0, le=1)
+    """The resemblance from which two texts are near duplicates: shared runs of five characters over all of both."""
+
+    def build(self, resources: Resources) -> Reranker:
+        from rag.rerank.dedupe import DedupeReranker
+
+        return DedupeReranker(keep=self.keep, least=self.least)
+
+
 BUILT_IN: tuple[type[RerankerSpec], ...] = (
     MmrSpec,
+    DedupeSpec,
     TemporalSpec,
     CrossEncoderSpec,
     IdcmSpec,
