@@ -15,7 +15,7 @@ _STARTS = (
     "what when where which who whom whose why how is are was were does do did can could will would has have had should"
 )
 _AND = re.compile(rf",?\s+(?:and|but)\s+(?=(?:{'|'.join(_STARTS.split())})\b)", re.IGNORECASE)
-_MARK = re.compile(r"(?<=[?？؟;])\s*")
+_MARK = re.compile(r"(?<=[?？؟\u037e])\s*")
 
 
 class Split:

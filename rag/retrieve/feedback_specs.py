@@ -18,7 +18,7 @@ class Rm3Spec(RetrieverSpec):
 
     needs: ClassVar[tuple[str, ...]] = ("ingest.index.sparse",)
     use: Literal["rm3"] = "rm3"
-    k: int = Field(100, ge=1, le=10_000)
+    k: int = Field(50, ge=1, le=10_000)
     """How many chunks to retrieve."""
     feedback: int = Field(10, ge=1, le=100)
     """How many of the first chunks give words."""
@@ -47,7 +47,7 @@ class VectorPrfSpec(RetrieverSpec):
 
     needs: ClassVar[tuple[str, ...]] = ("ingest.index.dense",)
     use: Literal["vector-prf"] = "vector-prf"
-    k: int = Field(100, ge=1, le=10_000)
+    k: int = Field(50, ge=1, le=10_000)
     """How many chunks to retrieve."""
     feedback: int = Field(3, ge=1, le=100)
     """How many of the first chunks are averaged in."""
@@ -63,7 +63,7 @@ class RocchioSpec(RetrieverSpec):
 
     needs: ClassVar[tuple[str, ...]] = ("ingest.index.dense",)
     use: Literal["rocchio"] = "rocchio"
-    k: int = Field(100, ge=1, le=10_000)
+    k: int = Field(50, ge=1, le=10_000)
     """How many chunks to retrieve, the first time as well."""
     feedback: int = Field(5, ge=1, le=100)
     """How many of the first, and of the last, chunks count."""
@@ -89,7 +89,7 @@ class GqrSpec(RetrieverSpec):
 
     needs: ClassVar[tuple[str, ...]] = ("ingest.index.dense", "ingest.index.sparse")
     use: Literal["gqr"] = "gqr"
-    k: int = Field(100, ge=1, le=10_000)
+    k: int = Field(50, ge=1, le=10_000)
     """How many chunks to retrieve."""
     candidates: int = Field(10, ge=1, le=1000)
     """How many chunks of each retriever guide it."""

@@ -33,7 +33,7 @@ class SourcesSpec(RetrieverSpec):
     """The indexes by name. A document of one is cited as `name::id`."""
     search: Literal["dense", "sparse"] = "dense"
     """How each is searched. Scores of `sparse` can be compared between indexes only roughly."""
-    k: int = Field(100, ge=1, le=10_000)
+    k: int = Field(50, ge=1, le=10_000)
     """How many chunks to retrieve, of all sources together."""
 
     @field_validator("sources")

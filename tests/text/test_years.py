@@ -40,6 +40,9 @@ def test_an_open_period_ends_with_the_collection_s_newest_year() -> None:
         ("Who won in May 2012?", "Who won?", Period(2012, 2012)),
         ("What happened on 5 March, 2011?", "What happened?", Period(2011, 2011)),
         ("Who was the first champion since 1990?", "Who was the first champion?", Period(1990, None, True)),
+        ("What was reported on 2023-11-24 by all?", "What was reported by all?", Period(2023, 2023)),
+        ("Who starred in the 1979 film?", "Who starred in the 1979 film?", None),  # names the film, not a time
+        ("Who won in the year 1979?", "Who won?", Period(1979, 1979)),
         ("What does the 2019 report say?", "What does the 2019 report say?", None),
         ("Who sells 12,019 cars?", "Who sells 12,019 cars?", None),
         ("before 2019", "before 2019", Period(None, 2019)),
