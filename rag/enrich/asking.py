@@ -45,10 +45,9 @@ class Prices:
 
 @dataclass(frozen=True, slots=True)
 class _Outcome(Generic[T]):
-    """How one question went: the reply that was usable and what was read from it, or why there is none."""
+    """How one question went: what was read from its reply, or why there is none of use."""
 
     usage: Usage
-    reply: str = ""
     value: T | None = None
     error: BackendError | UnusableReplyError | None = None
 
@@ -110,12 +109,12 @@ class Asking:
         self._in_a_row.clear()
         pool = ThreadPoolExecutor(min(self.concurrency, len(missing)), thread_name_prefix="enrich")
         try:
-            running = {pool.submit(self._ask, questions[ats[0]], read): key for key, ats in missing.items()}
+            running = {pool.submit(self._ask, questions[ats[0]], key, read): key for key, ats in missing.items()}
             for future in as_completed(running):
                 key, outcome = running[future], future.result()
                 for at in missing[key]:
                     values[at] = outcome.value
-                self._note(outcome, key, [questions[at].chunk for at in missing[key]], tally)
+                self._note(outcome, [questions[at].chunk for at in missing[key]], tally)
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
         return values
@@ -146,8 +145,11 @@ class Asking:
         texts = (json.dumps([identity, [asdict(m) for m in question.messages]]) for question in questions)
         return [blake2b(text.encode(), digest_size=16).hexdigest() for text in texts]
 
-    def _ask(self, question: Question, read: Callable[[Chunk, str], T]) -> _Outcome[T]:
-        """In a thread of the pool: ask, once more if the reply is of no use, and not at all once the server is gone."""
+    def _ask(self, question: Question, key: str, read: Callable[[Chunk, str], T]) -> _Outcome[T]:
+        """In a thread of the pool: ask, once more if the reply is of no use, and not at all once the server is gone.
+
+        A reply is kept before the thread asks for the next one.
+        """
         with self._lock:
             if len(self._in_a_row) >= IN_A_ROW:
                 return _Outcome(Usage(), error=self._in_a_row[-1])
@@ -159,7 +161,9 @@ class Asking:
                 with self._lock:
                     self._in_a_row.clear()
                 usage += completion.usage
-                return _Outcome(usage, completion.text, read(question.chunk, completion.text))
+                value = read(question.chunk, completion.text)
+                self.cache.put(key, completion.text)
+                return _Outcome(usage, value)
             except BackendError as failed:
                 with self._lock:
                     self._in_a_row.append(failed)
@@ -170,11 +174,9 @@ class Asking:
                 messages += [Message("assistant", completion.text), Message("user", again)]
         return _Outcome(usage, error=error)
 
-    def _note(self, outcome: _Outcome[T], key: str, chunks: Sequence[Chunk], tally: EnrichmentTally) -> None:
+    def _note(self, outcome: _Outcome[T], chunks: Sequence[Chunk], tally: EnrichmentTally) -> None:
         tally.asked += len(chunks)
         tally.usage += outcome.usage
-        if outcome.error is None:
-            self.cache.put(key, outcome.reply)
         if isinstance(outcome.error, BackendError) and len(self._in_a_row) >= IN_A_ROW:
             outcome.error.add_note(f"{IN_A_ROW} requests failed one after the other; replies so far are kept")
             raise outcome.error

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 from pathlib import Path
+from threading import Lock
 
 from rag.index.codec import decode, encode
 from rag.index.database import explained
@@ -18,7 +19,7 @@ KEYS = 500  # looked up in one statement
 
 
 class ReplyCache:
-    """Replies by key, in `folder`. Nothing is written before the first `put`. For one thread at a time.
+    """Replies by key, in `folder`. Nothing is written before the first `put`. May be used from many threads.
 
     Methods raise:
         StoreError: the disk is full, or the file is locked.
@@ -28,13 +29,14 @@ class ReplyCache:
     def __init__(self, folder: Path) -> None:
         self.path = folder / NAME
         self._connection: sqlite3.Connection | None = None
+        self._lock = Lock()
 
     def get(self, keys: Sequence[str]) -> dict[str, str]:
         """The replies there are, by key."""
         if self._connection is None and not self.path.is_file():
             return {}
         found: dict[str, str] = {}
-        with explained(self.path):
+        with self._lock, explained(self.path):
             for start in range(0, len(keys), KEYS):
                 some = keys[start : start + KEYS]
                 query = f"SELECT key, reply FROM replies WHERE key IN ({','.join('?' * len(some))})"
@@ -43,7 +45,7 @@ class ReplyCache:
 
     def put(self, key: str, reply: str) -> None:
         """Keep one reply; it survives the death of the process when this returns."""
-        with explained(self.path):
+        with self._lock, explained(self.path):
             self._opened().execute("INSERT OR REPLACE INTO replies (key, reply) VALUES (?, ?)", (key, encode(reply)))
 
     def close(self) -> None:

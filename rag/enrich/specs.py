@@ -56,7 +56,7 @@ class PriceSpec(Spec):
 class AskingSpec(EnricherSpec):
     """The base of enrichers that ask a language model about every chunk."""
 
-    needs: ClassVar = ("llm",)
+    needs: ClassVar[tuple[str, ...]] = ("llm",)
     prompt: str
     """The prompt template, by name."""
     max_tokens: int = Field(400, ge=16)
@@ -304,7 +304,7 @@ class Doc2QuerySpec(AskingSpec):
     arXiv 1904.08375, filtered as in arXiv 2301.03266. The sparse index reads the metadata that its `fields` name.
     """
 
-    needs: ClassVar = ("llm", "ingest.index.sparse")
+    needs: ClassVar[tuple[str, ...]] = ("llm", "ingest.index.sparse")
     use: Literal["doc2query"] = "doc2query"
     prompt: str = "doc2query"
     """The prompt template, by name."""
