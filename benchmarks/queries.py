@@ -16,6 +16,7 @@ import json
 import math
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import ir_measures
@@ -23,6 +24,7 @@ import numpy as np
 from ir_measures import R, nDCG
 
 from rag import Pipeline
+from rag.pipeline.build import Stage
 from rag.pipeline.spec import PipelineSpec
 from rag.retrieve.base import Retriever
 from rag.types import Query, Ranking
@@ -53,6 +55,12 @@ SYSTEMS: Mapping[str, tuple[tuple[str, ...], str | None]] = {
     "gqr-index + sparse": (("gqr-index", "sparse"), "dense + sparse"),
 }
 """For each system the retrievers that are fused, and what it is compared with."""
+TRANSFORMED = {
+    "split": "transform: [{use: split}]",
+    "temporal": "transform: [{use: temporal}]",
+    "temporal ranking": "rerank: [{use: temporal, keep: 400}]",
+}
+"""Parts of a pipeline, put into `dense + sparse` and compared with it; their times are of the whole pipeline."""
 MEASURES = [nDCG @ 10, R @ 10, R @ 100]
 Run = dict[str, dict[str, float]]
 Scores = dict[str, dict[str, float]]
@@ -69,7 +77,7 @@ def main() -> None:
     parser.add_argument("--systems", help="names of systems, separated by commas; all")
     parser.add_argument("--json", type=Path, help="append one JSON line a set and system")
     arguments = parser.parse_args()
-    wanted = arguments.systems.split(",") if arguments.systems else list(SYSTEMS)
+    wanted = arguments.systems.split(",") if arguments.systems else [*SYSTEMS, *TRANSFORMED]
     gains: dict[str, list[float]] = {}
     for name in arguments.sets.split(","):
         for row in measure(arguments.data / name, arguments.index / name, most=arguments.queries, wanted=wanted):
@@ -111,14 +119,17 @@ def measure(folder: Path, index: Path, *, most: int, wanted: Sequence[str]) -> l
             pipeline.ingest()
         found: dict[str, list[Ranking]] = {}
         seconds: dict[str, float] = {}
-        for part in dict.fromkeys(part for system in wanted for part in SYSTEMS[system][0]):
+        for part in dict.fromkeys(part for system in wanted if system in SYSTEMS for part in SYSTEMS[system][0]):
             spec = PipelineSpec.from_yaml(f"version: 1\nask: {{retrieve: [{ALONE[part]}]}}").ask.retrieve[0]
             found[part], seconds[part] = timed(spec.build(pipeline.resources), queries)
         known: dict[str, Scores] = {}
         for system in wanted:
-            parts, baseline = SYSTEMS[system]
+            parts, baseline = SYSTEMS.get(system, ((), "dense + sparse"))
             started = time.perf_counter()
-            if len(parts) == 1:
+            if system in TRANSFORMED:
+                changed = variant(pipeline, TRANSFORMED[system])
+                rankings = [changed.search(query.text).ranking for query in queries]
+            elif len(parts) == 1:
                 rankings = found[parts[0]]
             else:
                 fuser = pipeline.stages.fuser.run
@@ -137,6 +148,18 @@ def measure(folder: Path, index: Path, *, most: int, wanted: Sequence[str]) -> l
                 row |= difference(known[system], known[baseline])
             rows.append(row)
     return rows
+
+
+def variant(pipeline: Pipeline, part: str) -> Pipeline:
+    """The pipeline with dense and sparse retrieval, and `part` in its place."""
+    ask = PipelineSpec.from_yaml(f"version: 1\nask:\n  {part}\n  retrieve: [{ALONE['dense']}, {ALONE['sparse']}]\n").ask
+    built = replace(
+        pipeline.stages,
+        transforms=[Stage(spec.use, spec.build(pipeline.resources)) for spec in ask.transform],
+        retrievers=[Stage(spec.use, spec.build(pipeline.resources)) for spec in ask.retrieve],
+        rerankers=[Stage(spec.use, spec.build(pipeline.resources)) for spec in ask.rerank],
+    )
+    return pipeline.variant(built)
 
 
 def timed(retriever: Retriever, queries: Sequence[Query]) -> tuple[list[Ranking], float]:

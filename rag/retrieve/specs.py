@@ -8,7 +8,7 @@ from pydantic import Field
 
 from rag.config.spec import Spec
 from rag.retrieve.feedback_specs import FEEDBACK
-from rag.retrieve.retriever_spec import RetrieverSpec
+from rag.retrieve.retriever_spec import RetrieverSpec as RetrieverSpec
 from rag.retrieve.sources_specs import SEVERAL_INDEXES
 
 if TYPE_CHECKING:
