@@ -51,43 +51,45 @@ def main() -> None:
     parser.add_argument("--enrich", default="metadata-rules")
     parser.add_argument("--hybrid", action="store_true", help="retrieve as the default pipeline does")
     parser.add_argument("--set", dest="overrides", action="append", default=[], help="more options, as for `rag`")
+    parser.add_argument("--index", type=Path, help="a folder that keeps the indexes, so that another run embeds less")
     parser.add_argument("--json", type=Path, help="append one JSON line a cell")
     arguments = parser.parse_args()
     for name in arguments.sets.split(","):
-        best = []
-        for chunker in arguments.chunkers.split(","):
-            cells = matrix_row(arguments.data / name, chunker, arguments)
-            winner = max(cells, key=lambda condition: cells[condition]["nDCG@10"])
-            best.append(f"{chunker}: {winner} {cells[winner]['nDCG@10']:.4f}")
+        with tempfile.TemporaryDirectory() as temporary:
+            index = Path(temporary) if arguments.index is None else arguments.index / name
+            best = []
+            for chunker in arguments.chunkers.split(","):
+                cells = matrix_row(arguments.data / name, chunker, index, arguments)
+                winner = max(cells, key=lambda condition: cells[condition]["nDCG@10"])
+                best.append(f"{chunker}: {winner} {cells[winner]['nDCG@10']:.4f}")
         print(f"{name}: best nDCG@10 for {', '.join(best)}", flush=True)
 
 
-def matrix_row(folder: Path, chunker: str, arguments: argparse.Namespace) -> dict[str, dict[str, float]]:
-    """The figures of each condition for one chunker; one index folder, so that nothing is embedded twice."""
+def matrix_row(folder: Path, chunker: str, index: Path, arguments: argparse.Namespace) -> dict[str, dict[str, float]]:
+    """The figures of each condition for one chunker; all use one index folder, so that nothing is embedded twice."""
     queries = load(folder)
     cells: dict[str, dict[str, float]] = {}
-    with tempfile.TemporaryDirectory() as index:
-        for condition in CONDITIONS:
-            overrides = [
-                f"ingest.load=[{{use: rows, path: {json.dumps(str(folder / 'corpus.jsonl'))}}}]",
-                f"ingest.index.path={json.dumps(index)}",
-                f"ingest.chunk={CHUNKERS[chunker]}",
-                f"ingest.enrich=[{{use: {arguments.enrich}}}]",
-                f"ingest.represent.by={condition}",
-                *([] if arguments.hybrid else DENSE),
-                *arguments.overrides,
-            ]
-            with Pipeline.from_yaml("hybrid", overrides=overrides) as pipeline:
-                pipeline.ingest()
-                if condition == "tfidf-weighted":
-                    pipeline.ingest(force=True)  # every chunk weighed by the metadata of all
-                cells[condition] = measure(pipeline, queries, folder)
-            figures = "".join(f"  {name} {round(value, 4):g}" for name, value in cells[condition].items())
-            print(f"{folder.name:<20}  {chunker:<10} {condition:<15}{figures}", flush=True)
-            if arguments.json:
-                line = {"set": folder.name, "chunker": chunker, "condition": condition, **cells[condition]}
-                with arguments.json.open("a", encoding="utf-8") as out:
-                    out.write(json.dumps(line) + "\n")
+    for condition in CONDITIONS:
+        overrides = [
+            f"ingest.load=[{{use: rows, path: {json.dumps(str(folder / 'corpus.jsonl'))}}}]",
+            f"ingest.index.path={json.dumps(str(index))}",
+            f"ingest.chunk={CHUNKERS[chunker]}",
+            f"ingest.enrich=[{{use: {arguments.enrich}}}]",
+            f"ingest.represent.by={condition}",
+            *([] if arguments.hybrid else DENSE),
+            *arguments.overrides,
+        ]
+        with Pipeline.from_yaml("hybrid", overrides=overrides) as pipeline:
+            pipeline.ingest()
+            if condition == "tfidf-weighted":
+                pipeline.ingest(force=True)  # every chunk weighed by the metadata of all
+            cells[condition] = measure(pipeline, queries, folder)
+        figures = "".join(f"  {name} {round(value, 4):g}" for name, value in cells[condition].items())
+        print(f"{folder.name:<20}  {chunker:<10} {condition:<15}{figures}", flush=True)
+        if arguments.json:
+            line = {"set": folder.name, "chunker": chunker, "condition": condition, **cells[condition]}
+            with arguments.json.open("a", encoding="utf-8") as out:
+                out.write(json.dumps(line) + "\n")
     return cells
 
 
