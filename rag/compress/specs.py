@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from rag.compress.base import Compressor
     from rag.compress.budget import Budget
     from rag.compress.extract import SentenceSelector
+    from rag.models.dual_encoder import DualEncoder
     from rag.resources import Resources
 
 
@@ -144,4 +145,173 @@ class Bm25Spec(BudgetedSpec):
         return self._extractive(resources, WordedSentences(resources, budget=self.budget, k1=self.k1, b=self.b))
 
 
-BUILT_IN: tuple[type[CompressorSpec], ...] = (WholeChunksSpec, SentencesSpec, HybridSpec, Bm25Spec)
+class CrossEncoderSpec(BudgetedSpec):
+    """The sentences that a cross-encoder scores best, up to a budget; needs the extra `hf` and its weights."""
+
+    use: Literal["cross-encoder"] = "cross-encoder"
+    model: str = Field("cross-encoder/ms-marco-MiniLM-L6-v2", min_length=1)
+    """A sentence-transformers `CrossEncoder` with one score: a name on the Hugging Face hub, or a folder."""
+    revision: str | None = None
+    """A commit or tag of the hub's repository; empty for its newest."""
+    device: str | None = None
+    """`cpu`, `cuda`, `cuda:1`, `mps`; empty for the best there is."""
+    batch_size: int = Field(32, ge=1)
+    """Sentences in one batch, of about the same length."""
+    allow_download: bool = False
+    """Fetch missing weights from the Hugging Face hub."""
+
+    def missing(self) -> str | None:
+        return _missing("sentence_transformers", self.model, allow_download=self.allow_download)
+
+    def build(self, resources: Resources) -> Compressor:
+        from rag.compress.cross_encoder import CrossEncodedSentences
+        from rag.models.cross_encoder import SentenceTransformersCrossEncoder
+
+        # The key a reranker uses for the same model with the same options: it is loaded once.
+        scorer = resources.shared(
+            (
+                "cross-encoder",
+                self.model,
+                self.revision,
+                self.device,
+                self.batch_size,
+                None,
+                "none",
+                self.allow_download,
+            ),
+            lambda: SentenceTransformersCrossEncoder(
+                self.model,
+                revision=self.revision,
+                device=self.device,
+                batch_size=self.batch_size,
+                allow_download=self.allow_download,
+            ),
+        )
+        return self._extractive(resources, CrossEncodedSentences(resources, scorer, budget=self.budget))
+
+
+class RecompSpec(CompressorSpec):
+    """The few sentences nearest by an encoder trained to find what helps the answer (RECOMP, arXiv 2310.04408)."""
+
+    use: Literal["recomp"] = "recomp"
+    keep: int = Field(20, ge=1, le=1_000)
+    """How many of the best chunks to take sentences from."""
+    sentences: int = Field(2, ge=1)
+    """How many sentences to keep."""
+    model: str | None = Field("fangyuan/hotpotqa_extractive_compressor", min_length=1)
+    """An encoder on the Hugging Face hub, or a folder; ``fangyuan/nq_extractive_compressor`` and
+    ``fangyuan/tqa_extractive_compressor`` are the authors' others. `null` takes the pipeline's embedder, which was not
+    trained for it."""
+    revision: str | None = None
+    """A commit or tag of the hub's repository; empty for its newest."""
+    device: str | None = None
+    """`cpu`, `cuda`, `cuda:1`, `mps`; empty for `cpu`."""
+    batch_size: int = Field(32, ge=1)
+    """Sentences in one batch, of about the same length."""
+    allow_download: bool = False
+    """Fetch missing weights from the Hugging Face hub."""
+
+    def missing(self) -> str | None:
+        if self.model is None:
+            return None
+        return _missing("transformers", self.model, allow_download=self.allow_download)
+
+    def build(self, resources: Resources) -> Compressor:
+        from rag.compress.extract import ExtractiveCompressor
+        from rag.compress.recomp import EmbedderAsDualEncoder, RecompSentences
+
+        encoder = EmbedderAsDualEncoder(resources) if self.model is None else self._encoder(resources, self.model)
+        return ExtractiveCompressor(resources, RecompSentences(encoder, count=self.sentences), keep=self.keep)
+
+    def _encoder(self, resources: Resources, model: str) -> DualEncoder:
+        from rag.models.dual_encoder import MeanPooledEncoder
+
+        options = (self.revision, self.device, self.batch_size, self.allow_download)
+        return resources.shared(
+            ("dual-encoder", model, *options),
+            lambda: MeanPooledEncoder(
+                model,
+                revision=self.revision,
+                device=self.device,
+                batch_size=self.batch_size,
+                allow_download=self.allow_download,
+            ),
+        )
+
+
+class ExitSpec(CompressorSpec):
+    """A language model says of every sentence whether it is useful (EXIT, arXiv 2412.12559); one short request each.
+
+    Any server that gives token probabilities will do; the authors' adapter is ``doubleyyh/exit-gemma-2b``.
+    """
+
+    needs: ClassVar[tuple[str, ...]] = ("llm",)
+    use: Literal["exit"] = "exit"
+    keep: int = Field(8, ge=1, le=1_000)
+    """How many of the best chunks to ask about, sentence by sentence."""
+    threshold: float = Field(0.5, ge=0, le=1)
+    """How probable "Yes" must be beside "No" for a sentence to be kept."""
+    context_tokens: int = Field(4096, ge=256)
+    """How long a prompt may get, estimated; a longer chunk is cut around the sentence."""
+    concurrency: int = Field(4, ge=1, le=64)
+    """How many requests are with the model at the same time."""
+    prompt: str = "exit"
+    """The prompt template, by name; the shipped one is what the authors' adapter was trained on."""
+
+    def build(self, resources: Resources) -> Compressor:
+        from rag.compress.exit import FIELDS, ExitSentences
+        from rag.compress.extract import ExtractiveCompressor
+        from rag.models.template import Template
+
+        selector = ExitSentences(
+            resources.llm,
+            Template.parse(resources.prompt(self.prompt), name=self.prompt, fields=FIELDS),
+            threshold=self.threshold,
+            context_tokens=self.context_tokens,
+            concurrency=self.concurrency,
+        )
+        return ExtractiveCompressor(resources, selector, keep=self.keep)
+
+
+class InfiniRetriSpec(CompressorSpec):
+    """The sentences a local language model looks at, reading stretch by stretch (InfiniRetri, arXiv 2502.12962)."""
+
+    needs: ClassVar[tuple[str, ...]] = ("llm", "attention")
+    use: Literal["infiniretri"] = "infiniretri"
+    keep: int = Field(100, ge=1, le=10_000)
+    """How many of the best chunks to read."""
+    heads: int = Field(ge=1)
+    """How many attention heads a layer of the model has; the last layer's count."""
+    size: int = Field(1024, ge=64)
+    """Tokens of a stretch."""
+    tokens: int = Field(300, ge=1)
+    """How many of the context's tokens count as looked at; sentences that have one are kept whole."""
+    width: int = Field(8, ge=1)
+    """Tokens over which attention is averaged."""
+
+    def build(self, resources: Resources) -> Compressor:
+        from rag.compress.extract import ExtractiveCompressor
+        from rag.compress.infiniretri import AttendedSentences
+
+        selector = AttendedSentences(
+            resources.llm, heads=self.heads, size=self.size, tokens=self.tokens, width=self.width
+        )
+        return ExtractiveCompressor(resources, selector, keep=self.keep)
+
+
+def _missing(package: str, model: str, *, allow_download: bool) -> str | None:
+    from rag.models.weights import missing_package, missing_weights
+
+    return missing_package(package, extra="hf") or missing_weights(model, allow_download=allow_download)
+
+
+BUILT_IN: tuple[type[CompressorSpec], ...] = (
+    WholeChunksSpec,
+    SentencesSpec,
+    HybridSpec,
+    Bm25Spec,
+    CrossEncoderSpec,
+    RecompSpec,
+    ExitSpec,
+    InfiniRetriSpec,
+)

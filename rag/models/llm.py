@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol, TypeAlias
+from typing import Literal, Protocol, TypeAlias, runtime_checkable
 
 from rag.types import Token, Usage
 
@@ -70,6 +70,7 @@ class LanguageModel(Protocol):
     def close(self) -> None: ...
 
 
+@runtime_checkable
 class ChoosingModel(LanguageModel, Protocol):
     """A chat model that also gives the probabilities of its next token."""
 
