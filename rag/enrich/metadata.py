@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from rag.enrich.asking import Asking, Question, object_in
 from rag.enrich.base import Batched, Cut
@@ -26,11 +26,15 @@ MADE_BY = "metadata_by"
 
 
 class RuleMetadata(Batched):
-    """Fills the fields that have a rule, without any model. Keywords weigh terms by all chunks of the run so far."""
+    """Fills the fields that have a rule, without any model, and says so in the field `mark`.
 
-    def __init__(self, fields: Sequence[FieldSpec], terms: TermStatistics) -> None:
+    Keywords weigh terms by all chunks of the run so far.
+    """
+
+    def __init__(self, fields: Sequence[FieldSpec], terms: TermStatistics, *, mark: str = MADE_BY) -> None:
         self.fields = fields
         self.terms = terms
+        self.mark = mark
         self._counted: set[str] = set()
 
     @property
@@ -48,14 +52,15 @@ class RuleMetadata(Batched):
         self.terms.add(list(new.values()))
 
     def filled(self, chunk: Chunk, document: Document) -> Chunk:
-        return with_values(chunk, document, by_rules(self.fields, Excerpt(chunk, document, self.terms)), "rules")
+        found = by_rules(self.fields, Excerpt(chunk, document, self.terms))
+        return with_values(chunk, document, found, {self.mark: "rules"})
 
 
 class LlmMetadata(Batched):
     """Asks a language model to fill the fields from the chunk's text and its document's title.
 
     A reply that does not fit the fields is asked for once more, with what is wrong; where there is no usable reply, the
-    rules fill the fields and the chunk's `metadata_by` says so. Framework of arXiv 2512.05411.
+    rules fill the fields and the chunk's mark says so. Framework of arXiv 2512.05411.
     """
 
     def __init__(self, fields: Sequence[FieldSpec], rules: RuleMetadata, asking: Asking, template: Template) -> None:
@@ -88,7 +93,9 @@ class LlmMetadata(Batched):
         return validated(self.fields, object_in(reply), chunk.text)
 
     def _filled(self, chunk: Chunk, document: Document, values: Mapping[str, Value] | None) -> Chunk:
-        return self.rules.filled(chunk, document) if values is None else with_values(chunk, document, values, "llm")
+        if values is None:
+            return self.rules.filled(chunk, document)
+        return with_values(chunk, document, values, {self.rules.mark: "llm"})
 
 
 def framed(chunk: Chunk, document: Document) -> dict[str, str]:
@@ -97,9 +104,7 @@ def framed(chunk: Chunk, document: Document) -> dict[str, str]:
     return {"title": as_data(title) if isinstance(title, str) else "", "text": as_data(chunk.text)}
 
 
-def with_values(
-    chunk: Chunk, document: Document, values: Mapping[str, Value], made_by: Literal["llm", "rules"]
-) -> Chunk:
-    """The chunk with the values in its metadata; what the source itself says of it is never overwritten."""
+def with_values(chunk: Chunk, document: Document, values: Mapping[str, Value], mark: Mapping[str, str]) -> Chunk:
+    """The chunk with the values and the mark in its metadata; what the source itself says of it is not overwritten."""
     new = {name: value for name, value in stored(values).items() if document.meta.get(name) is None}
-    return replace(chunk, meta={**new, MADE_BY: made_by, **chunk.meta})
+    return replace(chunk, meta={**new, **mark, **chunk.meta})

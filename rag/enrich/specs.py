@@ -187,6 +187,7 @@ class RepresentSpec(Spec):
 class MetadataFields(Spec):
     """A schema of fields."""
 
+    mark: ClassVar[str] = "metadata_by"
     fields: Fields = DEFAULT_FIELDS
     """What is found out about every chunk; replaces the default fields."""
     more_fields: tuple[FieldSpec, ...] = ()
@@ -207,7 +208,7 @@ class MetadataFields(Spec):
         from rag.enrich.keywords import TermStatistics
         from rag.enrich.metadata import RuleMetadata
 
-        return RuleMetadata(self.schema_fields(), TermStatistics())
+        return RuleMetadata(self.schema_fields(), TermStatistics(), mark=self.mark)
 
 
 class MetadataRulesSpec(MetadataFields, EnricherSpec):
@@ -250,6 +251,7 @@ class PrfFeaturesSpec(MetadataSpec):
     transform `prf-features`. After PromptPRF, arXiv 2503.14887, whose prompts are not published with the abstract.
     """
 
+    mark: ClassVar[str] = "features_by"
     use: Literal["prf-features"] = "prf-features"  # type: ignore[assignment]  # another component's name
     fields: Fields = FEATURE_FIELDS
     """The features of every chunk."""

@@ -25,7 +25,7 @@ def test_features_go_into_fields_of_their_own(tmp_path: Path, function_model, of
     with sample(tmp_path, prompts={"metadata": "{fields}\n---\n{title}{text}"}, llm=model) as made:
         document, chunks = of("Dogs bark.")
         (chunk,) = PrfFeaturesSpec().build(made.resources).enrich(chunks, document)
-    assert chunk.meta == {"feature_keywords": "hounds", "feature_summary": "Noise.", "metadata_by": "llm"}
+    assert chunk.meta == {"feature_keywords": "hounds", "feature_summary": "Noise.", "features_by": "llm"}
 
 
 @pytest.fixture(params=["dense", "sparse"])
