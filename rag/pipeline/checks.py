@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 from rag.chunk.specs import SizedSpec
 from rag.config.dump import components, use_name
 from rag.config.problems import Path, dotted
+from rag.embed.specs import LateSpec
 from rag.enrich.specs import Doc2QuerySpec
 from rag.index.specs import Bm25Spec
-from rag.embed.specs import LateSpec
 from rag.rerank.specs import LateInteractionSpec, OrderSpec
+from rag.retrieve.feedback_specs import Rm3Spec
 from rag.retrieve.sources_specs import SourcesSpec
 from rag.retrieve.specs import DbsfSpec, RrfSpec, SingleSpec, WeightedSpec, ZScoreSpec
 
@@ -27,6 +28,7 @@ def conflicts(pipeline: PipelineSpec) -> Iterator[tuple[Path, str]]:
     yield from _enriching(ingest)
     yield from _token_states(pipeline)
     yield from _late(ingest)
+    yield from _feedback(pipeline)
     yield from _several_indexes(pipeline.ask)
     yield from _layout(pipeline.ask)
     window = ingest.embed.window()
@@ -69,6 +71,14 @@ def _token_states(pipeline: PipelineSpec) -> Iterator[tuple[Path, str]]:
         if isinstance(spec, LateInteractionSpec) and spec.model is None and not embed.has_token_states():
             message = f"'late-interaction' needs token states, which {embed.use!r} as set in ingest.embed does not give"
             yield ("ask", "rerank", at, "use"), f"{message}: set its `model`"
+
+
+def _feedback(pipeline: PipelineSpec) -> Iterator[tuple[Path, str]]:
+    sparse = pipeline.ingest.index.sparse
+    for at, spec in enumerate(pipeline.ask.retrieve):
+        if isinstance(spec, Rm3Spec) and sparse is not None and not isinstance(sparse, Bm25Spec):
+            message = f"'rm3' weighs the terms of 'bm25', ingest.index.sparse is {sparse.use!r}"
+            yield ("ask", "retrieve", at, "use"), message
 
 
 def _several_indexes(ask: AskSpec) -> Iterator[tuple[Path, str]]:

@@ -331,9 +331,7 @@ class PrfFeaturesSpec(QueryTransformSpec):
     def build(self, resources: Resources) -> QueryTransform:
         from rag.query.prf_features import PrfFeatures
 
-        return PrfFeatures(
-            resources, fields=self.fields, depth=self.depth, weight=self.weight, least=self.least
-        )
+        return PrfFeatures(resources, fields=self.fields, depth=self.depth, weight=self.weight, least=self.least)
 
 
 BUILT_IN: tuple[type[QueryTransformSpec], ...] = (

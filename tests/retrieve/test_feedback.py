@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -13,7 +14,8 @@ from hypothesis import strategies as st
 from rag.embed.hash import HashEmbedder
 from rag.errors import ConfigError
 from rag.index.directory import IndexDirectory
-from rag.index.specs import IndexSpec
+from rag.index.specs import IndexSpec, SparseIndexSpec
+from rag.pipeline.spec import AskSpec, IngestSpec, PipelineSpec
 from rag.retrieve.dense import DenseRetriever
 from rag.retrieve.feedback_specs import FEEDBACK, GqrSpec, Rm3Spec, RocchioSpec, VectorPrfSpec
 from rag.retrieve.gqr import refine, softmax
@@ -21,6 +23,7 @@ from rag.retrieve.prf import average, rocchio
 from rag.retrieve.retriever_spec import RetrieverSpec
 from rag.retrieve.rm3 import interpolated, relevance_model
 from rag.retrieve.sparse import SparseRetriever
+from rag.retrieve.specs import DenseRetrieverSpec
 from rag.testing import Sample, SampleResources, check_retriever, sample
 from rag.testing.sample import paragraphs
 from rag.types import Condition, Document, Query, Ranking
@@ -246,3 +249,13 @@ def test_a_forbidden_chunk_gives_no_words_to_the_second_search(tmp_path: Path) -
     assert set(names(of_ann)) == {"secret", "open", "other"}
     assert names(of_bob) == ["other"]  # that "merger" goes with "albatross" is known from the secret alone
     index.close()
+
+
+class OtherTermsSpec(SparseIndexSpec):
+    use: Literal["other-terms"] = "other-terms"
+
+
+def test_rm3_beside_another_index_of_terms_than_bm25_is_refused() -> None:
+    ingest = IngestSpec(index=IndexSpec(sparse=OtherTermsSpec()))
+    with pytest.raises(ValueError, match="'rm3' weighs the terms of 'bm25'"):
+        PipelineSpec(ingest=ingest, ask=AskSpec(retrieve=(DenseRetrieverSpec(), Rm3Spec())))
