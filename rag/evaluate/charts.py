@@ -18,6 +18,9 @@ WIDTH = 760.0
 COLOURS = 8
 """How many colours the style sheet has; a ninth series gets the first again."""
 
+SAME = 1e-12
+"""A difference up to this is none: sums of floats in another order."""
+
 Scale = Callable[[float], float]
 
 
@@ -122,8 +125,8 @@ def gains(differences: Sequence[tuple[str, float]], *, title: str, y: str) -> Ma
     """A bar for each question that gained or lost, the greatest gain first; those that did not change leave a gap."""
     height, left, right, top, bottom = 240.0, 62.0, 12.0, 12.0, 28.0
     ordered = sorted(differences, key=lambda pair: -pair[1])
-    up = [pair for pair in ordered if pair[1] > 0]
-    down = [pair for pair in ordered if pair[1] < 0]
+    up = [pair for pair in ordered if pair[1] > SAME]
+    down = [pair for pair in ordered if pair[1] < -SAME]
     equal = len(ordered) - len(up) - len(down)
     gap = 56.0 if equal else 0.0
     reach = max((abs(value) for _, value in ordered), default=0.0) or 1.0

@@ -53,7 +53,7 @@ def explain(
     """
     ask = pipeline.spec.ask
     pipeline.warm_up()
-    if not any("llm" in spec.needs for spec in (*ask.transform, *ask.retrieve, ask.fuse, *ask.rerank)):
+    if not any("llm" in spec.needs for spec in (*ask.transform, *ask.retrieve, ask.fuse, *ask.rerank, *ask.expand)):
         pipeline.search("warm up", filter=filter, principals=principals)
 
     def run(under: Pipeline, variant: Variant | None = None) -> _Run:

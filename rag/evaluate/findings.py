@@ -42,7 +42,7 @@ def _finding(found: Explanation, left: LeftOut) -> str:
         sentences.append(f"{against} only orders the evidence: without it {_listed(items)}.")
     if left.stage == "compress":
         sentences.append(f"It keeps {found.characters:,} characters; whole chunks would be {left.characters:,}.")
-    if left.stage == "expand":
+    if left.stage == "expand" and left.characters != found.characters:
         sentences.append(f"{name} widens the evidence from {left.characters:,} to {found.characters:,} characters.")
     if not sentences and left.characters != found.characters:
         kept = f"{left.characters:,} characters instead of {found.characters:,}"

@@ -62,7 +62,12 @@ def _body(report: EvalReport) -> Iterator[Markup]:
 
 
 def _results(report: EvalReport) -> Markup:
-    heads = [Head(name="metric", numeric=False), *(Head(name=system.name) for system in report.systems)]
+    several = len(report.systems) > 1
+    heads = [
+        Head(name="metric", numeric=False),
+        Head(name=f"{report.baseline.name} (baseline)" if several else report.baseline.name),
+    ]
+    heads += [Head(name=system.name) for system in report.systems[1:]]
     rows: list[Markup] = []
     for name, metrics in groupby(report.metrics, key=lambda metric: metric.group):
         rows += [group(name, len(heads)), *(_result(report, heads, metric) for metric in metrics)]
