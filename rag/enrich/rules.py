@@ -41,7 +41,8 @@ _DATE = re.compile(
 _CAPITAL = r"(?:[^\W\d_a-z][\w'’&.-]*[\w]|[A-Z](?=\.))"
 _NAME = re.compile(rf"{_CAPITAL}(?:[ ](?:(?:of|the|de|von|van|and|for)[ ]){{0,2}}{_CAPITAL})*")
 
-_MONTH_NAME = re.compile(_MONTH.format(""), re.IGNORECASE)
+_CALENDAR = re.compile(rf"{_MONTH.format('')}|(?:mon|tues|wednes|thurs|fri|satur|sun)day", re.IGNORECASE)
+_POSSESSIVE = re.compile(r"['’]s$")
 _LETTER = re.compile(r"[^\W_]")
 _LEADING = re.compile(r"(?:The|An?|This|These|In|At|On|For|By|From|When|If) |\S+ (?:(?:of|the|and|for) ){1,2}")
 
@@ -98,10 +99,10 @@ def entities(excerpt: Excerpt, most: int | None) -> list[str]:
     doubtful: Counter[str] = Counter()
     order: dict[str, int] = {}
     for match in _NAME.finditer(text):
-        name, begin = match[0], match.start() in begins
+        name, begin = _POSSESSIVE.sub("", match[0]), match.start() in begins
         if begin and (found := _LEADING.match(name)):  # "The Vasa", "Sailors of the Royal Navy"
             name, begin = name[found.end() :], False
-        if name.lower() in STOPWORDS or _MONTH_NAME.fullmatch(name) or len(name) < 2:
+        if name.lower() in STOPWORDS or _CALENDAR.fullmatch(name) or len(name) < 2:
             continue
         (doubtful if begin and " " not in name and not name.isupper() else sure)[name] += 1
         order.setdefault(name, match.start())

@@ -44,7 +44,7 @@ def test_the_title_is_the_documents_and_the_headings_above() -> None:
 
 
 def test_names_are_runs_of_capitals_most_frequent_first() -> None:
-    text = "The Vasa sank. Sailors of the Royal Navy saw the Vasa sink; NASA did not. Ships sink."
+    text = "The Vasa sank on Sunday. Sailors of the Royal Navy saw the Vasa’s end in May; NASA did not. Ships sink."
     assert RULES["entities"](excerpt(text), None) == ["Vasa", "Royal Navy", "NASA"]
     assert RULES["entities"](excerpt(text), 1) == ["Vasa"]
 
