@@ -61,6 +61,12 @@ def test_a_gain_is_a_bar_over_the_line_and_a_loss_one_of_its_size_under_it() -> 
     assert {"1 better", "1 equal", "1 worse"} <= set(texts)
 
 
+def test_a_difference_of_rounding_is_none() -> None:
+    tree = read(gains([("a", 0.1 + 0.2 - 0.3), ("b", 0.3 - 0.1 - 0.2)], title="t", y="y"))
+    assert rects(tree) == []
+    assert "2 equal" in [mark.text for mark in tree.iter(f"{SVG}text")]
+
+
 def test_the_parts_of_a_bar_follow_each_other_in_proportion_and_each_series_has_its_colour() -> None:
     plot = stacked(
         [Bar(name="a", parts=(("x", 1.0), ("y", 3.0))), Bar(name="b", parts=(("y", 2.0),))], title="t", unit="ms"

@@ -15,6 +15,7 @@ from rag.evaluate import explain
 from rag.evaluate.explanation import EVIDENCE, Explanation, LeftOut
 from rag.generate.base import Outcome
 from rag.query.base import Rewritten
+from rag.testing.models import ScriptedModel
 from rag.types import Chunk, Prompt, Query, Ranking, ScoredChunk, Token
 
 LETTERS = "abcdef"
@@ -311,6 +312,17 @@ def test_leaving_a_stage_out_gives_the_evidence_of_a_pipeline_without_it(
     assert [key for _, key in there] == [part.chunk_id for part in alone.evidence]
 
 
+@pytest.mark.parametrize("use", ["zscore", "rrf", "weighted", "dbsf"])
+def test_every_fuser_bears_a_silent_retriever_and_keeps_its_weights(make: Make, use: str) -> None:
+    found = explain(make(f"ask.fuse={{use: {use}, weights: [0.3, 0.7]}}", "ask.compress.keep=3"), "bb or cc, it ends")
+    alone = make("ask.retrieve=[{use: sparse}]", "ask.fuse={use: single}", "ask.compress.keep=3").ask(
+        "bb or cc, it ends"
+    )
+    left = without(found, "dense")
+    there = sorted((ranks[-1], key) for key, ranks in left.ranks.items() if ranks[-1] is not None)
+    assert [key for _, key in there] == [part.chunk_id for part in alone.evidence]
+
+
 def test_without_evidence_the_summary_says_so(make: Make) -> None:
     found = explain(make(), QUESTION, principals=frozenset({"nobody"}))
     assert found.passages == ()
@@ -326,3 +338,16 @@ def test_one_retriever_alone_cannot_be_left_out(make: Make) -> None:
     found = explain(make("ask.retrieve=[{use: sparse}]", "ask.fuse={use: single}"), "bb")
     assert found.left_out == ()
     assert found.summary[0].endswith("No stage of this pipeline can be left out.")
+
+
+def test_a_language_model_is_asked_once_for_all_variants_and_not_to_warm_up(make: Make) -> None:
+    model = ScriptedModel(['{"queries": ["the b-text", "the c-text"]}'])  # a second request would fail
+    overrides = [
+        "llm={use: openai, base_url: http://127.0.0.1:1/v1, model: m}",
+        "ask.transform=[{use: multi-query, count: 2}]",
+    ]
+    found = explain(make(*overrides, components=Components(llm=model)), "aa")
+    assert found.queries == ("aa", "the b-text", "the c-text")
+    assert (found.steps[0].name, found.steps[0].usage.requests) == ("multi-query", 1)
+    assert found.usage.completion_tokens == len(model.asked) * 5
+    assert {left.name for left in found.left_out} == {"multi-query", "dense", "sparse", "zscore"}

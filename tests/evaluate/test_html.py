@@ -12,6 +12,7 @@ from html.parser import HTMLParser
 
 import pytest
 
+from rag.evaluate.charts import COLOURS
 from rag.evaluate.explanation import Explanation, LeftOut, Passage, Step
 from rag.evaluate.findings import told
 from rag.evaluate.html import explanation_page, write_report
@@ -29,6 +30,7 @@ from rag.evaluate.report import (
     StageCost,
     SystemResult,
 )
+from rag.evaluate.style import STYLE
 from rag.types import Usage
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)> \ud83d \u202e \x1b[31m ]]> <!-- &lt;"
@@ -265,3 +267,30 @@ def test_one_pipeline_alone_is_compared_with_nothing(metrics: tuple[Metric, ...]
     read = assert_safe_and_alone(write_report(replace(report(several=False), metrics=metrics)))
     assert "Compared" not in read.inside["body"]
     assert not re.search(r"\bnan\b|None", read.inside["body"])
+
+
+# ---- colours
+
+
+def luminance(colour: str) -> float:
+    parts = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def contrast(one: str, other: str) -> float:
+    """The contrast ratio of WCAG 2, 1 to 21."""
+    low, high = sorted((luminance(one), luminance(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+@pytest.mark.parametrize("scheme", [0, 1], ids=["light", "dark"])
+def test_text_and_marks_stand_out_from_the_page_in_light_and_in_dark(scheme: int) -> None:
+    block = re.findall(r":root \{(.*?)\}", STYLE, flags=re.DOTALL)[scheme]
+    colours = dict(re.findall(r"--(\w+): (#[0-9a-f]{6})", block))
+    assert {f"c{at}" for at in range(COLOURS)} <= set(colours)
+    for ground in ("page", "panel"):
+        for text in ("ink", "soft", "up", "down"):
+            assert contrast(colours[text], colours[ground]) >= 4.5, (text, ground)
+    for at in range(COLOURS):
+        assert contrast(colours[f"c{at}"], colours["page"]) >= 3, at
