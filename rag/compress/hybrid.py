@@ -53,8 +53,8 @@ class HybridSentences:
     The best sentences for bridge are those by the other signs. Without headings lead and bridge are 0. What is nearer
     than `duplicate_cosine` to a sentence already taken is left out, where both were embedded.
 
-    The vectors of chunks come from the index, so beside `embed` sentences only the question is embedded, and most of
-    what the vectors of all sentences would add is there with the best 24 (docs/compression.md).
+    The vectors of chunks come from the index, so with `embed` 0 only the question is embedded; what the vectors of all
+    sentences would add is there with the best 24, and is little (docs/compression.md).
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class HybridSentences:
         *,
         budget: Budget,
         weights: Weights = Weights(),
-        embed: int = 24,
+        embed: int = 0,
         duplicate_cosine: float = 0.9,
     ) -> None:
         self.resources = resources

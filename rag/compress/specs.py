@@ -110,8 +110,9 @@ class HybridSpec(BudgetedSpec):
     """How much the rank of the chunk counts."""
     bridge_weight: float = Field(0.4, ge=0)
     """How much it counts that one of the best sentences names the heading over this one."""
-    embed: int = Field(24, ge=0)
-    """How many sentences to embed, the best by the other signs; the others count as about as near as their chunk."""
+    embed: int = Field(0, ge=0)
+    """How many sentences to embed, the best by the other signs; the others count as about as near as their chunk. The
+    chunk's vector is in the index; 24 more cost some thirty times as much and keep little more."""
     duplicate_cosine: float = Field(0.9, gt=0, le=1)
     """A sentence nearer than this to one already kept is left out."""
 
