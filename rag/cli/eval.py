@@ -157,6 +157,7 @@ def _ingest(quiet: bool) -> Callable[[Pipeline, bool], IngestReport]:
 def _judge(pipeline: Pipeline, seed: int) -> Judge:
     from rag.errors import ConfigError
     from rag.evaluate.judge import Judge
+    from rag.evaluate.systems import model_name
 
     model = pipeline.language_model
     if model is None:
@@ -166,9 +167,13 @@ def _judge(pipeline: Pipeline, seed: int) -> Judge:
         )
     spec = pipeline.spec.llm or pipeline.spec.ask.generate
     concurrency = getattr(spec, "concurrency", 1)
-    name = getattr(spec, "model", "")
     return Judge(
-        model, prompt=pipeline.prompt, embedder=pipeline.embedder, name=name, seed=seed, concurrency=concurrency
+        model,
+        prompt=pipeline.prompt,
+        embedder=pipeline.embedder,
+        name=model_name(pipeline),
+        seed=seed,
+        concurrency=concurrency,
     )
 
 

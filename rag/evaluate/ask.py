@@ -119,8 +119,9 @@ def _ask_one(asked: Asked, question: Question, *, depth: Depth, write: bool) -> 
         return
     milliseconds = (perf_counter() - started) * 1000
     asked.failing = 0
-    chunks = [hit.chunk for hit in ranking if not isnan(hit.score)]
-    asked.nan += len(ranking) - len(chunks)
+    scored = [hit.chunk for hit in ranking if not isnan(hit.score)]
+    asked.nan += len(ranking) - len(scored)
+    chunks = [chunk for chunk in scored if chunk.document_id not in question.excluded]
     documents = documents_of(chunks)[: depth.documents]
     asked.found[question.id] = Found(
         chunks=tuple(chunks[: depth.chunks]),

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from rag.errors import ConfigError
 from rag.evaluate.datasets import Dataset, Question, Quote
 from rag.evaluate.lines import json_lines, text, texts
+
+OWN_SOURCE = ("arguana", "quora")
+"""Sets whose queries are documents of their own corpus, by the names of their folders."""
 
 
 def load_beir(folder: Path, *, split: str = "") -> Dataset:
@@ -18,6 +22,8 @@ def load_beir(folder: Path, *, split: str = "") -> Dataset:
       qrels; its answers are not references.
     - ``gold_spans``: ``[{doc, start, end, text}]``, in the document's text without the title.
     - ``answer_start``: where each answer begins in the one relevant document.
+    - ``excluded_ids``: documents that do not count as found (BRIGHT). In the sets `OWN_SOURCE` a query's own document
+      does not either, as in BEIR's evaluation; it has the query's id.
 
     Queries of which nothing is known (no qrels in the split, no answers) are left out, and counted in a note.
 
@@ -31,8 +37,11 @@ def load_beir(folder: Path, *, split: str = "") -> Dataset:
     judgements = _qrels_file(folder, split)
     qrels = {} if judgements is None else read_qrels(judgements)
     questions: dict[str, Question] = {}
+    own_source = folder.resolve().name.lower() in OWN_SOURCE
     for where, row in json_lines(queries):
         question = _question(row, qrels, where)
+        if own_source:
+            question = replace(question, excluded=question.excluded | {question.id})
         if question.id in questions:
             raise ConfigError(f"another query has the id {question.id!r}", where=where)
         questions[question.id] = question
@@ -107,6 +116,7 @@ def _question(row: dict[str, object], qrels: Mapping[str, Mapping[str, int]], wh
         answers=tuple(filter(None, answers)),
         quotes=_quotes(meta, answers, relevant, where) if answerable else (),
         answerable=answerable,
+        excluded=frozenset(texts(meta.get("excluded_ids") or [], "metadata.excluded_ids", where=where)),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from rag.errors import ConfigError
 from rag.evaluate.report import Latency, StageCost
-from rag.types import Answer, Trace, Usage
+from rag.types import Answer, Chunk, Trace, Usage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +87,24 @@ def stage_costs(traces: Sequence[Trace]) -> tuple[StageCost, ...]:
         StageCost(at=at, stage=stage, use=use, latency=latency(values))
         for (at, stage, use), values in sorted(times.items())
     )
+
+
+def tokens_read(
+    rankings: Sequence[Sequence[Chunk]], depths: Sequence[int], count: Callable[[Sequence[str]], list[int]]
+) -> dict[str, float]:
+    """Mean tokens of the first chunks of the rankings, by cut-off: ``{"@10": 1520.4}``.
+
+    Args:
+        count: the tokens of each text.
+    """
+    texts = {chunk.id: chunk.text for chunks in rankings for chunk in chunks[: max(depths, default=0)]}
+    if not texts:
+        return {}
+    tokens = dict(zip(texts, count(list(texts.values())), strict=True))
+    return {
+        f"@{depth}": sum(tokens[chunk.id] for chunks in rankings for chunk in chunks[:depth]) / len(rankings)
+        for depth in depths
+    }
 
 
 def _price(row: object, where: str) -> Price:

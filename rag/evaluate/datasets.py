@@ -43,7 +43,8 @@ class Question:
     """A question and what is known of the right result; what is not known is empty.
 
     `relevant` maps document ids to grades, above 0 is relevant. `answers` are equally right. `answerable` is false
-    where the right answer is that the sources do not say.
+    where the right answer is that the sources do not say. Documents in `excluded` are taken out of what is found before
+    anything is cut off: the question's own source in BRIGHT, ArguAna and Quora.
     """
 
     id: str
@@ -52,6 +53,7 @@ class Question:
     answers: tuple[str, ...] = ()
     quotes: tuple[Quote, ...] = ()
     answerable: bool = True
+    excluded: frozenset[str] = frozenset()
 
     @property
     def kind(self) -> Kind:

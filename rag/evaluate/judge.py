@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,7 +17,6 @@ from rag.evaluate.datasets import Question
 from rag.evaluate.measures import any_question, has_answers
 from rag.evaluate.metrics_citations import attribution, statements
 from rag.evaluate.metrics_context import context_precision, correctness
-from rag.evaluate.report import Metric
 from rag.evaluate.verdicts import UnreadableVerdict, Verdicts
 from rag.models.llm import LanguageModel
 from rag.types import Answer, Usage
@@ -69,41 +69,20 @@ class Judge:
         self.concurrency = concurrency
         self.verdicts = Verdicts(model, prompt=prompt, seed=seed)
         self._failing = 0
-        self._scores: dict[str, tuple[Callable[[Question], bool], str, Score]] = {
-            "Faithfulness": (any_question, "share of the answer's claims that the evidence supports", _faithfulness),
-            "AnswerRelevancy": (
-                any_question,
-                "how near the questions the answer answers are to the one asked",
-                lambda verdicts, question, answer: _relevancy(verdicts, question, answer, embedder),
-            ),
-            "AnswerCorrectness": (
-                has_answers,
-                "0.75 F1 of claims and 0.25 similarity to the reference",
-                lambda verdicts, question, answer: _correctness(verdicts, question, answer, embedder),
-            ),
-            "ContextPrecision_judged": (has_answers, "whether the useful evidence stands first", _context_precision),
-            "ContextRecall_judged": (has_answers, "share of the reference's claims in the evidence", _context_recall),
-            "CitationPrecision_judged": (
-                any_question,
-                "share of citations that are needed",
-                lambda verdicts, question, answer: _cited(verdicts, answer, "precision"),
-            ),
-            "CitationRecall_judged": (
-                any_question,
-                "share of sentences that their citations support",
-                lambda verdicts, question, answer: _cited(verdicts, answer, "recall"),
-            ),
+        self._scores: dict[str, tuple[Callable[[Question], bool], Score]] = {
+            "Faithfulness": (any_question, _faithfulness),
+            "AnswerRelevancy": (any_question, partial(_relevancy, embedder=embedder)),
+            "AnswerCorrectness": (has_answers, partial(_correctness, embedder=embedder)),
+            "ContextPrecision_judged": (has_answers, _context_precision),
+            "ContextRecall_judged": (has_answers, _context_recall),
+            "CitationPrecision_judged": (any_question, partial(_cited, part="precision")),
+            "CitationRecall_judged": (any_question, partial(_cited, part="recall")),
         }
 
-    @property
-    def metrics(self) -> tuple[Metric, ...]:
-        """What it judges."""
-        return tuple(
-            Metric(name=name, group="judged", meaning=meaning) for name, (_, meaning, _) in self._scores.items()
-        )
-
-    def judge(self, asked: Asked, *, progress: Callable[[Progress], None] | None = None) -> Judged:
-        """Judge every answer of one system.
+    def judge(
+        self, asked: Asked, names: Sequence[str], *, progress: Callable[[Progress], None] | None = None
+    ) -> Judged:
+        """Judge every answer of one system by the metrics of these names.
 
         Raises:
             BackendError: `GIVE_UP` calls in a row failed.
@@ -114,7 +93,7 @@ class Judge:
 
         def one(question: Question) -> dict[str, float | Exception | None]:
             answer = asked.found[question.id].answer
-            applicable = {name: score for name, (applies, _, score) in self._scores.items() if applies(question)}
+            applicable = {name: self._scores[name][1] for name in names if self._scores[name][0](question)}
             if answer is None:  # the question failed
                 return dict.fromkeys(applicable, 0.0)
             return {name: self._scored(score, question, answer) for name, score in applicable.items()}
@@ -163,7 +142,7 @@ def _faithfulness(verdicts: Verdicts, question: Question, answer: Answer) -> flo
     return sum(supported) / len(claims)
 
 
-def _relevancy(verdicts: Verdicts, question: Question, answer: Answer, embedder: Embedder) -> float | None:
+def _relevancy(verdicts: Verdicts, question: Question, answer: Answer, *, embedder: Embedder) -> float | None:
     """Mean cosine of the asked and the generated questions; 0 for an evasive answer or an abstention."""
     if answer.abstained:
         return 0.0
@@ -174,7 +153,7 @@ def _relevancy(verdicts: Verdicts, question: Question, answer: Answer, embedder:
     return float(np.mean([other @ asked for other in others]))  # vectors are of unit length
 
 
-def _correctness(verdicts: Verdicts, question: Question, answer: Answer, embedder: Embedder) -> float | None:
+def _correctness(verdicts: Verdicts, question: Question, answer: Answer, *, embedder: Embedder) -> float | None:
     """Against the first reference; 0 for an abstention."""
     if answer.abstained:
         return 0.0
@@ -200,7 +179,7 @@ def _context_recall(verdicts: Verdicts, question: Question, answer: Answer) -> f
     return sum(verdicts.supported(claims, [part.text for part in answer.evidence])) / len(claims)
 
 
-def _cited(verdicts: Verdicts, answer: Answer, part: str) -> float | None:
+def _cited(verdicts: Verdicts, question: Question, answer: Answer, *, part: str) -> float | None:
     """Undefined for an abstention."""
     parts = [] if answer.abstained else statements(answer)
     if not parts:

@@ -61,6 +61,18 @@ At = Callable[[int | None], Measure]
 """Makes the measure with that cut-off; ``None`` is none."""
 
 
+JUDGED = (
+    Metric(name="Faithfulness", group="judged", meaning="share of the answer's claims that the evidence supports"),
+    Metric(name="AnswerRelevancy", group="judged", meaning="how near the questions it answers are to the one asked"),
+    Metric(name="AnswerCorrectness", group="judged", meaning="0.75 F1 of claims and 0.25 similarity to the reference"),
+    Metric(name="ContextPrecision_judged", group="judged", meaning="whether the useful evidence stands first"),
+    Metric(name="ContextRecall_judged", group="judged", meaning="share of the reference's claims in the evidence"),
+    Metric(name="CitationPrecision_judged", group="judged", meaning="share of citations that are needed"),
+    Metric(name="CitationRecall_judged", group="judged", meaning="share of sentences that their citations support"),
+)
+"""What `rag.evaluate.judge.Judge` judges, by a language model."""
+
+
 def chosen(names: Sequence[str], *, k: Sequence[int]) -> list[Measure]:
     """The measures of these names, in their order, each once.
 
@@ -128,8 +140,8 @@ def any_question(question: Question) -> bool:
 def _named(name: str, k: Sequence[int]) -> list[Measure]:
     cut, whole = _tables()
     stem, _, depth = name.strip().partition("@")
-    by_key = {_key(known): known for known in (*cut, *whole)}
-    found = by_key.get(_ALIASES.get(_key(stem), _key(stem)))
+    by_key = {key(known): known for known in (*cut, *whole)}
+    found = by_key.get(_ALIASES.get(key(stem), key(stem)))
     if found is None or (depth and (found in whole or not re.fullmatch(r"[1-9]\d*|all", depth))):
         raise UnknownNameError(unknown("metric", name, known()), hint="a cut-off is written @10, or @all")
     if found in whole:
@@ -142,7 +154,8 @@ _ALIASES = {"r": "recall", "p": "precision", "hit": "hitrate", "hits": "hitrate"
 _ALIASES |= {"ap": "map", "exactmatch": "em"}
 
 
-def _key(name: str) -> str:
+def key(name: str) -> str:
+    """A metric's name without what does not matter in it: case, hyphens, underscores, spaces."""
     return re.sub(r"[-_ ]", "", name.lower())
 
 

@@ -8,12 +8,18 @@ from rag.evaluate.ask import Asked
 from rag.evaluate.datasets import Dataset
 from rag.evaluate.measures import Measure
 from rag.evaluate.report import SystemResult
+from rag.evaluate.systems import model_name
 
 
 def notes(
-    dataset: Dataset, asked: Sequence[Asked], measures: Sequence[Measure], results: Sequence[SystemResult]
+    dataset: Dataset,
+    asked: Sequence[Asked],
+    measures: Sequence[Measure],
+    results: Sequence[SystemResult],
+    *,
+    judge: str = "",
 ) -> Iterator[str]:
-    """One sentence each; nothing where all is well."""
+    """One sentence each; nothing where all is well. `judge` is the name of the model that judged, if one did."""
     yield from dataset.notes
     about: dict[str, list[str]] = {}
     for each, result in zip(asked, results, strict=True):
@@ -21,12 +27,19 @@ def notes(
             about.setdefault(note, []).append(result.name)
     for note, systems in about.items():
         yield f"{', '.join(systems)}: {note}"
+    if own := [each.system.name for each in asked if judge and _wrote(judge, each)]:
+        yield f"{', '.join(own)}: judged by the model that wrote the answers, {judge}, which favours its own"
     failed = [
         (name, outcome.failed) for result in results for name, outcome in result.results.items() if outcome.failed
     ]
     if failed:
         total, names = sum(count for _, count in failed), ", ".join(sorted({name for name, _ in failed}))
         yield f"the judge failed on {total} judgements ({names}); they count nowhere"
+
+
+def _wrote(model: str, asked: Asked) -> bool:
+    generated = any(found.answer is not None and found.answer.mode == "generated" for found in asked.found.values())
+    return generated and model_name(asked.system.pipeline) == model
 
 
 def _of_system(asked: Asked, result: SystemResult) -> Iterator[str]:
@@ -51,12 +64,12 @@ def _of_system(asked: Asked, result: SystemResult) -> Iterator[str]:
 def _too_shallow(asked: Asked, measures: Sequence[Measure]) -> Iterator[str]:
     """Where the pipeline gives fewer documents than a metric looks at, the metric measures that limit."""
     depths = [measure.depth or 0 for measure in measures if measure.metric.group == "retrieval"]
-    deepest = max(depths, default=0)
-    counts = [len(asked.found[run.id].documents) for run in asked.runs if not run.failure]
     total = asked.system.pipeline.index.reader().stats().documents
-    short = sum(count < min(deepest, total) for count in counts)
+    deepest = min(max(depths, default=0), total)
+    counts = [len(asked.found[run.id].documents) for run in asked.runs if not run.failure]
+    short = sum(count < deepest for count in counts)
     if deepest and short > len(counts) / 10:
         yield (
             f"{short} of {len(counts)} questions found fewer than {deepest} documents "
-            f"({sum(counts) / len(counts):.1f} on average); metrics at {deepest} need more chunks (--depth)"
+            f"({sum(counts) / len(counts):.1f} on average); metrics that deep need more chunks (--depth)"
         )

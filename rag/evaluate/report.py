@@ -126,6 +126,8 @@ class Cost:
         judge: tokens and requests of the judge, not the pipeline's.
         price: of `usage` by the price table; ``None`` without one.
         ingest: ``None`` where the pipeline's own index was used as it is.
+        read: what a reader of the first chunks has to read, by cut-off: ``"@10"`` -> mean tokens of the encoder. Only
+            for the cut-offs of metrics on spans and context.
     """
 
     latency: Latency | None
@@ -134,6 +136,7 @@ class Cost:
     judge: Usage = NOTHING
     price: float | None = None
     ingest: IngestCost | None = None
+    read: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, TypeAlias
 from rag.errors import ConfigError
 from rag.evaluate.ask import Asked, Depth, Progress, ask_all
 from rag.evaluate.compare import compared, summary
-from rag.evaluate.costs import Price, latency, price_of, stage_costs
+from rag.evaluate.costs import Price, latency, price_of, stage_costs, tokens_read
 from rag.evaluate.datasets import Dataset, load_dataset
-from rag.evaluate.measures import Measure, chosen, suitable
+from rag.evaluate.measures import JUDGED, Measure, chosen, key, suitable
 from rag.evaluate.notes import notes
 from rag.evaluate.report import (
     AskedQuestion,
@@ -27,7 +27,7 @@ from rag.evaluate.report import (
     MetricResult,
     SystemResult,
 )
-from rag.evaluate.systems import System, candidates, open_systems
+from rag.evaluate.systems import System, candidates, model_name, open_systems
 from rag.pipeline.pipeline import Pipeline
 from rag.types import Usage
 
@@ -104,14 +104,18 @@ def run(
     """`evaluate` for systems that are open."""
     if judge is not None and answers is None:
         answers = True
+    to_judge = _to_judge(metrics, judge)
     measures, write = _measures(dataset, metrics, k=k, answers=answers)
     asked = ask_all(systems, dataset, depth=_depth(measures), write=write, progress=progress)
-    judged = [None if judge is None else judge.judge(each, progress=progress) for each in asked]
+    judged = [
+        None if judge is None else judge.judge(each, [metric.name for metric in to_judge], progress=progress)
+        for each in asked
+    ]
     results = [
         _result(each, measures, of_judge, prices=prices or {}, seed=seed)
         for each, of_judge in zip(asked, judged, strict=True)
     ]
-    columns = _columns(measures, judge.metrics if judge is not None else (), results)
+    columns = _columns(measures, to_judge, results)
     kinds = [question.kind for question in dataset.questions]
     return EvalReport(
         dataset=DatasetSummary(
@@ -127,7 +131,7 @@ def run(
         metrics=columns,
         systems=tuple(results),
         comparisons=tuple(compared(columns, results, seed=seed)),
-        notes=tuple(notes(dataset, asked, measures, results)),
+        notes=tuple(notes(dataset, asked, measures, results, judge="" if judge is None else judge.name)),
         seed=seed,
         made=datetime.now(UTC).isoformat(timespec="seconds"),
         environment=_environment(judge),
@@ -146,6 +150,19 @@ def _systems(pipelines: Pipelines, dataset: Dataset) -> Iterator[list[System]]:
             yield systems
 
 
+def _to_judge(names: Sequence[str], judge: Judge | None) -> Sequence[Metric]:
+    """The judged metrics among the names; with a judge and none of them named, all.
+
+    Raises:
+        ConfigError: one is named and there is no judge.
+    """
+    wanted = {key(name) for name in names}
+    found = [metric for metric in JUDGED if key(metric.name) in wanted]
+    if judge is None and found:
+        raise ConfigError(f"{found[0].name} needs a judge", hint="--judge, or judge=Judge(...)")
+    return found or (JUDGED if judge is not None else ())
+
+
 def _measures(
     dataset: Dataset, names: Sequence[str], *, k: Sequence[int], answers: bool | None
 ) -> tuple[list[Measure], bool]:
@@ -158,7 +175,8 @@ def _measures(
         nothing_else = not any(question.relevant or question.quotes for question in dataset.questions)
         write = nothing_else if answers is None else answers
         return chosen(suitable(dataset, answers=write), k=k), write
-    measures = chosen(names, k=k)
+    judged = {key(metric.name) for metric in JUDGED}
+    measures = chosen([name for name in names if key(name) not in judged], k=k)
     for measure in measures:
         if not any(map(measure.applies, dataset.questions)):
             raise ConfigError(f"{measure.metric.name}: the set {dataset.name} does not say what is right for it")
@@ -174,8 +192,13 @@ def _depth(measures: Sequence[Measure]) -> Depth:
         depths = [measure.depth for measure in of if not measure.answers]
         return None if None in depths else max((depth for depth in depths if depth is not None), default=0)
 
-    chunks = [measure for measure in measures if measure.metric.group in ("spans", "context")]
+    chunks = [measure for measure in measures if _reads(measure)]
     return Depth(documents=deepest(measures), chunks=deepest(chunks))
+
+
+def _reads(measure: Measure) -> bool:
+    """Whether it looks at chunks, not only at their documents."""
+    return measure.metric.group in ("spans", "context")
 
 
 def _result(
@@ -187,7 +210,7 @@ def _result(
         for name, values in judged.values.items():
             results[name] = summary(values, failed=judged.failed.get(name, 0), seed=seed)
     times = [run.milliseconds for run in asked.runs if not run.failure]
-    price = price_of(_model(system.pipeline), prices)
+    price = price_of(model_name(system.pipeline), prices)
     return SystemResult(
         name=system.name,
         pipeline=system.source,
@@ -202,6 +225,11 @@ def _result(
             judge=Usage() if judged is None else judged.usage,
             price=None if price is None else price.of(asked.usage),
             ingest=system.ingest,
+            read=tokens_read(
+                [asked.found[run.id].chunks for run in asked.runs if not run.failure],
+                sorted({measure.depth for measure in measures if _reads(measure) and measure.depth is not None}),
+                system.pipeline.embedder.tokenizer.count,
+            ),
         ),
     )
 
@@ -220,13 +248,6 @@ def _columns(
 ) -> tuple[Metric, ...]:
     columns = [measure.metric for measure in measures]
     return (*columns, *(metric for metric in judged if any(metric.name in result.results for result in results)))
-
-
-def _model(pipeline: Pipeline) -> str:
-    """The name of the pipeline's language model; empty where its spec has none."""
-    spec = pipeline.spec.llm or pipeline.spec.ask.generate
-    model = getattr(spec, "model", "")
-    return model if isinstance(model, str) else ""
 
 
 def _environment(judge: Judge | None) -> dict[str, str]:

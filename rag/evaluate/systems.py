@@ -138,6 +138,13 @@ def open_systems(
         yield systems
 
 
+def model_name(pipeline: Pipeline) -> str:
+    """The name of the pipeline's language model; empty where its spec has none."""
+    spec = pipeline.spec.llm or pipeline.spec.ask.generate
+    model = getattr(spec, "model", "")
+    return model if isinstance(model, str) else ""
+
+
 def _ingested(pipeline: Pipeline, ingest: Ingest, *, shared: bool) -> IngestCost:
     if shared:
         strangers = pipeline.plan().vanished if pipeline.index.exists() else ()

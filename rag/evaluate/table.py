@@ -82,6 +82,8 @@ def _facts(system: SystemResult) -> Iterator[str]:
     for usage, who in ((cost.usage, "language model"), (cost.judge, "judge")):
         if usage.requests:
             yield f"{who}: {usage.requests} requests, {usage.prompt_tokens} + {usage.completion_tokens} tokens"
+    if cost.read:
+        yield "tokens of the first chunks: " + ", ".join(f"{cut} {mean:.0f}" for cut, mean in cost.read.items())
     if cost.price is not None:
         yield f"price: {cost.price:.4f}"
     if cost.ingest is not None:

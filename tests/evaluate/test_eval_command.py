@@ -118,3 +118,13 @@ def test_a_judge_is_the_first_pipelines_language_model_and_its_failures_are_told
     assert results["EM"]["mean"] is not None
     assert report["environment"]["judge"] == "m"
     assert any(note.startswith("the judge failed on") for note in report["notes"])
+
+
+def test_judged_metrics_can_be_chosen_and_need_a_judge(rag_eval: Rag, beir: Path) -> None:
+    done = rag_eval(beir, "--metrics", "faithfulness")
+    assert (done.code, "Faithfulness needs a judge" in done.err) == (1, True)
+    with OpenAIStub([Reply(text='{"claims": []}')] * 9) as server:
+        llm = f"llm={{use: openai, base_url: '{server.base_url}', model: m, retries: 0}}"
+        done = rag_eval(beir, "--judge", "--metrics", "faithfulness,ndcg", "--set", llm, "--json")
+    assert [metric["name"] for metric in json.loads(done.out)["metrics"]] == ["nDCG@10", "Faithfulness"]
+    assert 1 <= len(server.requests) <= 3  # the claims of each answer, none of an abstention

@@ -71,6 +71,13 @@ def test_a_judgement_of_a_query_that_is_not_there_is_an_error(beir: Path) -> Non
         load_dataset(beir)
 
 
+def test_documents_that_do_not_count_are_read_from_the_query_or_known_by_the_set(beir: Path, tmp_path: Path) -> None:
+    (beir / "queries.jsonl").write_text('{"_id": "q1", "text": "?", "metadata": {"excluded_ids": ["owls"]}}\n')
+    (beir / "qrels.tsv").write_text("q1\tdogs\t1\n")
+    assert load_dataset(beir).questions[0].excluded == {"owls"}
+    assert load_dataset(beir.rename(tmp_path / "ArguAna")).questions[0].excluded == {"owls", "q1"}
+
+
 def test_a_missing_or_broken_file_is_named(beir: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="there is no such folder or file"):
         load_dataset(tmp_path / "nothing")

@@ -10,7 +10,7 @@ from rag.errors import BackendError
 from rag.evaluate.ask import Asked
 from rag.evaluate.datasets import Question
 from rag.evaluate.judge import Judge, Judged
-from rag.evaluate.measures import Case, Found
+from rag.evaluate.measures import JUDGED, Case, Found
 from rag.evaluate.systems import System
 from rag.evaluate.verdicts import UnreadableVerdict, Verdicts
 from rag.library import read
@@ -26,6 +26,9 @@ EVIDENCE = tuple(
     for text in ("The Vasa sank in 1628.", "It was raised in 1961.", "Owls hoot.")
 )
 CITED = (Citation(0, 26, (1,)), Citation(27, 53, (2,)))
+
+
+NAMES = [metric.name for metric in JUDGED]
 
 
 class Told:
@@ -82,7 +85,7 @@ def judged() -> Callable[..., tuple[Judged, Told]]:
     def judge(answer: Answer | None, replies: Mapping[str, object] = REPLIES) -> tuple[Judged, Told]:
         model = Told(replies)
         made = Judge(model, prompt=lambda name: read("prompts", name), embedder=HashEmbedder(dimension=64))
-        return made.judge(_asked(answer)), model
+        return made.judge(_asked(answer), NAMES), model
 
     return judge
 
@@ -177,7 +180,7 @@ def test_a_server_that_fails_once_is_a_failure_and_one_that_keeps_failing_ends_i
 def test_metrics_that_need_a_reference_leave_out_questions_without_one() -> None:
     question = Question(id="q", text="Is there a gym?", answerable=False)
     made = Judge(Told(REPLIES), prompt=lambda name: read("prompts", name), embedder=HashEmbedder(dimension=64))
-    found = made.judge(_asked(_answer(), question))
+    found = made.judge(_asked(_answer(), question), NAMES)
     assert "AnswerCorrectness" not in found.values
     assert "Faithfulness" in found.values
 

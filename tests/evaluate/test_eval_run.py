@@ -67,6 +67,9 @@ def test_spans_of_a_text_without_its_title_are_found_in_the_document_with_it(
     assert values["SpanRecall@1"].values == {"q2": 1.0}
     # the chunk is the whole document, title and all: 74 characters, 42 of them right
     assert values["SpanPrecision@1"].values["q2"] == pytest.approx(42 / 74)
+    # the first chunk of each of three questions, in the words of the hash embedder
+    assert report.baseline.cost.read.keys() == {"@1"}
+    assert 8 < report.baseline.cost.read["@1"] < 20
 
 
 def test_answers_are_generated_where_they_are_asked_for(measured: Callable[..., EvalReport]) -> None:
@@ -230,6 +233,14 @@ def test_a_question_that_fails_counts_as_nothing_found_and_is_reported(
     assert report.baseline.results["Recall@1"].mean == 0.5  # a crashed question does not raise the mean
     assert report.baseline.failures == 1
     assert report.notes[-1].startswith("given: 1 of 3 questions failed and count as nothing found")
+
+
+def test_an_excluded_document_is_taken_out_before_the_cut(given: Callable[..., System], beir: Path) -> None:
+    dataset = load_dataset(beir)
+    first = replace(dataset.questions[0], excluded=frozenset({"owls"}), relevant={"dogs": 1})
+    system = given(Given({"owls": 3.0, "dogs": 2.0}))
+    report = run([system], replace(dataset, questions=(first,)), metrics=["mrr"], k=[1])
+    assert report.baseline.results["MRR@1"].mean == 1.0
 
 
 def test_five_failures_in_a_row_end_the_run(given: Callable[..., System], beir: Path, tmp_path: Path) -> None:
