@@ -218,6 +218,8 @@ def trace(value: Trace) -> str:
 
 
 def _remark(record: StageRecord, before: Ranking | None) -> str:
+    if record.stage in ("transform", "retrieve"):
+        return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in record.notes.items() if value)
     if record.stage in ("expand", "compress"):
         return _compressed(record.notes)
     if record.stage == "generate":
