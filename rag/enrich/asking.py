@@ -14,6 +14,7 @@ from rag.enrich.cache import ReplyCache
 from rag.enrich.tally import ChunkFailure, Cost, EnrichmentTally
 from rag.errors import BackendError
 from rag.models.llm import Json, LanguageModel, Message, Sampling
+from rag.models.replies import object_in
 from rag.models.tokens import estimated_message_tokens
 from rag.types import Chunk, Usage
 
@@ -197,21 +198,13 @@ def model_name(model: LanguageModel) -> str:
     return model.model if isinstance(model, _Named) else type(model).__qualname__
 
 
-def object_in(reply: str) -> Mapping[str, Json]:
-    """The JSON object in a reply, whatever stands around it.
+def the_object(reply: str) -> Mapping[str, Json]:
+    """The JSON object that a reply consists of.
 
     Raises:
-        UnusableReplyError: there is none.
-
-    >>> object_in('Here it is: {"a": 1}')
-    {'a': 1}
+        UnusableReplyError: it is none.
     """
-    start, end = reply.find("{"), reply.rfind("}")
-    if start < 0 or end < start:
-        raise UnusableReplyError("expected one JSON object, found none")
-    try:
-        found = json.loads(reply[start : end + 1])
-    except (ValueError, RecursionError) as error:
-        raise UnusableReplyError(f"not valid JSON: {error}") from error
-    assert isinstance(found, dict)  # text that begins with a brace and parses is an object
+    found = object_in(reply)
+    if found is None:
+        raise UnusableReplyError("expected one JSON object and nothing else")
     return found

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from rag.enrich.asking import Asking, Question, object_in
+from rag.enrich.asking import Asking, Question, the_object
 from rag.enrich.base import Batched, Cut
 from rag.enrich.keywords import TermStatistics
 from rag.enrich.rules import Excerpt, by_rules
@@ -90,7 +90,7 @@ class LlmMetadata(Batched):
         ]
 
     def _read(self, chunk: Chunk, reply: str) -> dict[str, Value]:
-        return validated(self.fields, object_in(reply), chunk.text)
+        return validated(self.fields, the_object(reply), chunk.text)
 
     def _filled(self, chunk: Chunk, document: Document, values: Mapping[str, Value] | None) -> Chunk:
         if values is None:

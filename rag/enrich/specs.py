@@ -12,6 +12,7 @@ from rag.config.spec import Spec
 if TYPE_CHECKING:
     from rag.enrich.asking import Asking
     from rag.enrich.base import Enricher
+    from rag.enrich.doc2query import Scorer
     from rag.enrich.metadata import RuleMetadata
     from rag.models.llm import Json
     from rag.resources import Resources
@@ -301,7 +302,7 @@ class ContextualSpec(AskingSpec):
 
 
 class Doc2QuerySpec(AskingSpec):
-    """Adds the questions a chunk answers to what the sparse index reads, those nearest to its text.
+    """Adds the questions a chunk answers to what the sparse index reads, those that fit its text best.
 
     arXiv 1904.08375, filtered as in arXiv 2301.03266. The sparse index reads the metadata that its `fields` name.
     """
@@ -318,8 +319,29 @@ class Doc2QuerySpec(AskingSpec):
     """Questions the model is asked for."""
     keep: float = Field(0.3, gt=0, le=1)
     """The share of a chunk's questions that is kept, rounded up."""
-    least: float = Field(0.0, ge=-1, le=1)
-    """The least cosine of a question and the chunk's text."""
+    least: float | None = None
+    """The least score of a question that is kept: a cosine, or what the cross-encoder gives."""
+    cross_encoder: str | None = None
+    """What says how well a question fits: a sentence-transformers `CrossEncoder` by its name on the Hugging Face hub
+    (weights on this machine) or its folder; empty for the pipeline's embedder. Needs the extra `hf`."""
+
+    def missing(self) -> str | None:
+        if self.cross_encoder is None:
+            return None
+        from rag.models.weights import missing_package, missing_weights
+
+        package = missing_package("sentence_transformers", extra="hf")
+        return package or missing_weights(self.cross_encoder, allow_download=False)
+
+    def scorer(self, resources: Resources) -> Scorer:
+        from rag.enrich.doc2query import EmbedderScorer
+
+        name = self.cross_encoder
+        if name is None:
+            return EmbedderScorer(resources.embedder)
+        from rag.models.cross_encoder import SentenceTransformersCrossEncoder
+
+        return resources.shared(("doc2query", name), lambda: SentenceTransformersCrossEncoder(name))
 
     def build(self, resources: Resources) -> Enricher:
         from rag.enrich.doc2query import FIELDS, Doc2Query
@@ -329,7 +351,8 @@ class Doc2QuerySpec(AskingSpec):
         return Doc2Query(
             self.asking(resources, list_schema("questions", most=self.count)),
             Template.parse(resources.prompt(self.prompt), name=self.prompt, fields=FIELDS),
-            resources.embedder,
+            self.scorer(resources),
+            scored_by=self.cross_encoder or str(resources.embedder.identity),
             field=self.field,
             count=self.count,
             keep=self.keep,

@@ -12,6 +12,7 @@ import pytest
 from rag import Pipeline
 from rag.embed.hash import HashEmbedder
 from rag.enrich.base import Cut
+from rag.enrich.doc2query import EmbedderScorer
 from rag.enrich.specs import Doc2QuerySpec
 from rag.enrich.tally import EnrichmentTally
 from rag.errors import ConfigError
@@ -41,7 +42,7 @@ def enricher(tmp_path: Path, function_model):
         with sample(tmp_path, prompts={"doc2query": PROMPT}, llm=model) as made:
             spec = Doc2QuerySpec.model_validate({"concurrency": 1, **options})
             built = spec.build(made.resources)
-        built.embedder = Lettered()
+        built.scorer = EmbedderScorer(Lettered())
         return built, model
 
     return make
@@ -66,6 +67,26 @@ def test_questions_below_the_least_nearness_are_dropped(enricher, of) -> None:
     assert made.enrich(chunks, document)[0].meta["questions"] == "0.9 what; 0.8 why, how"
     none_left, _ = enricher(REPLY, least=0.99)
     assert none_left.enrich(chunks, document) == chunks
+
+
+def test_a_cross_encoder_may_say_what_fits(enricher, of) -> None:
+    class ByLength:
+        """The shorter the question, the better it fits."""
+
+        def score(self, pairs: Sequence[tuple[str, str]]):
+            assert {text for _, text in pairs} == {"Dogs bark."}
+            return np.array([-len(question) for question, _ in pairs], np.float32)
+
+    made, _ = enricher(json.dumps({"questions": ["who barks at night", "who", "what barks"]}), keep=0.6)
+    made.scorer = ByLength()
+    document, chunks = of("Dogs bark.")
+    assert made.enrich(chunks, document)[0].meta["questions"] == "who; what barks"
+
+
+def test_weights_that_are_not_there_are_named_when_the_pipeline_is_validated() -> None:
+    enrich = "ingest.enrich=[{use: doc2query, cross_encoder: nobody/nothing}]"
+    with pytest.raises(ConfigError, match=r"nobody/nothing|sentence_transformers"):
+        Pipeline.from_yaml("hybrid", overrides=[enrich, "llm={use: given}"])
 
 
 def test_a_chunk_without_a_usable_reply_stays_as_it_was_and_is_noted(enricher, of) -> None:

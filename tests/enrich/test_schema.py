@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from rag.enrich.asking import UnusableReplyError, object_in
+from rag.enrich.asking import UnusableReplyError, the_object
 from rag.enrich.schema import json_schema, listed, stored, validated
 from rag.enrich.specs import DEFAULT_FIELDS, FieldSpec, MetadataRulesSpec
 
@@ -104,14 +104,14 @@ def test_the_items_of_a_stored_list_can_be_read_back(items: list[str]) -> None:
     assert (str(text).split("; ") if text else []) == kept
 
 
-@pytest.mark.parametrize("reply", ["", "no object", "} {", '{"a": }', "[1]", '{"a": 1} and {"b": 2}'])
+@pytest.mark.parametrize("reply", ["", "no object", "} {", 'Here: {"a": 1}', '{"a": }', "[1]", '{"a": 1} and {"b": 2}'])
 def test_a_reply_without_one_object_is_of_no_use(reply: str) -> None:
     with pytest.raises(UnusableReplyError):
-        object_in(reply)
+        the_object(reply)
 
 
 def test_an_object_is_found_in_a_fence() -> None:
-    assert object_in(f"```json\n{json.dumps(GOOD)}\n```") == GOOD
+    assert the_object(f"```json\n{json.dumps(GOOD)}\n```") == GOOD
 
 
 @pytest.mark.parametrize(
