@@ -1,0 +1,210 @@
+"""Chunkers by the characters they find, and late chunking by nDCG@10.
+
+    python benchmarks/chunking.py DATA_DIR [--documents wikitexts,chatlogs] [--only recursive,semantic] [--json FILE]
+    python benchmarks/chunking.py DATA_DIR --late time,cranfield
+
+The first asks DATA_DIR/chunking-eval, whose questions name the characters that answer them, with each chunker under
+the shipped `hybrid` pipeline. One line a chunker: the mean share of gold characters among the first five chunks
+(recall), of gold among what these hold (precision), both over either (IoU), their characters, and the recall of the
+first 2000 and 4000 characters in the order of the ranking, which does not favour long chunks; chunks in the index and
+seconds to make it (vectors of equal texts are made once a run, so the first of several pays). The second compares
+plain with late vectors of the same chunks, dense alone and in the hybrid. The last line names the best.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from statistics import fmean
+
+import numpy as np
+
+from rag import Components, Pipeline
+from rag.embed.base import Embedder, Vectors
+from rag.evaluate.metrics import ndcg
+from rag.evaluate.metrics_spans import overlap
+from rag.pipeline.spec import load_spec
+from rag.types import Ranking, Span
+
+K = 5
+BUDGETS = (2000, 4000)  # characters
+CHUNKERS: Mapping[str, Sequence[str]] = {
+    "fixed": ["ingest.chunk={use: fixed, tokens: 200}"],
+    "fixed-overlap": ["ingest.chunk={use: fixed, tokens: 200, overlap: 40}"],
+    "recursive": [],
+    "recursive-100": ["ingest.chunk.tokens=100"],
+    "headings": ["ingest.chunk={use: headings, tokens: 200}"],
+    "semantic": ["ingest.chunk={use: semantic, tokens: 200}"],
+    "semantic-deviation": ["ingest.chunk={use: semantic, tokens: 200, breakpoints: deviation}"],
+    "semantic-interquartile": ["ingest.chunk={use: semantic, tokens: 200, breakpoints: interquartile}"],
+    "semantic-gradient": ["ingest.chunk={use: semantic, tokens: 200, breakpoints: gradient}"],
+    "semantic-80": ["ingest.chunk={use: semantic, tokens: 200, threshold: 80}"],
+    "topic": ["ingest.chunk={use: topic, tokens: 200}"],
+    "sentences": ["ingest.chunk={use: sentences}"],
+    "sentences-3": ["ingest.chunk={use: sentences, sentences: 3, overlap: 1}"],
+    "sentence-window": ["ingest.chunk={use: sentences}", "ask.expand=[{use: window, reach: 3}]"],
+    "recursive-parent": ["ingest.chunk.tokens=100", "ask.expand=[{use: parent, kind: tokens, tokens: 300}]"],
+    "late": ["ingest.embed={use: late}"],
+}
+
+
+class Remembering:
+    """An embedder that makes the vector of a text once in a run."""
+
+    def __init__(self, embedder: Embedder) -> None:
+        self.embedder = embedder
+        self.known: dict[str, Vectors] = {}
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self.embedder, name)
+
+    def embed_documents(self, texts: Sequence[str]) -> Vectors:
+        new = list(dict.fromkeys(text for text in texts if text not in self.known))
+        self.known.update(zip(new, self.embedder.embed_documents(new), strict=True))
+        return np.stack([self.known[text] for text in texts])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--documents", help="only these of chunking-eval, and the questions about them")
+    parser.add_argument("--only", default=",".join(CHUNKERS))
+    parser.add_argument("--late", metavar="SETS", help="compare plain with late vectors on these sets")
+    parser.add_argument("--json", type=Path, help="append one JSON line a result")
+    arguments = parser.parse_args()
+    found: dict[str, dict[str, float]] = {}
+    for name, figures in of_late(arguments) if arguments.late else of_chunkers(arguments):
+        found[name] = figures
+        print(f"{name:<34}" + "".join(f"  {key} {value:.4g}" for key, value in figures.items()), flush=True)
+        if arguments.json:
+            with arguments.json.open("a", encoding="utf-8") as out:
+                out.write(json.dumps({"name": name, **figures}) + "\n")
+    figure = "nDCG@10" if arguments.late else f"recall@{BUDGETS[0]}"
+    best = max(found, key=lambda name: found[name][figure])
+    print(f"best {figure}: {best} {found[best][figure]:.4f}")
+
+
+# ---- chunkers
+
+
+def of_chunkers(arguments: argparse.Namespace) -> Iterator[tuple[str, dict[str, float]]]:
+    folder = arguments.data / "chunking-eval"
+    documents = set(arguments.documents.split(",")) if arguments.documents else None
+    questions = gold_spans(folder, documents)
+    embedder = Remembering(load_spec("hybrid").spec.ingest.embed.build())
+    with tempfile.TemporaryDirectory() as temporary:
+        corpus = kept(folder / "corpus.jsonl", documents, Path(temporary) / "corpus.jsonl")
+        for name in arguments.only.split(","):
+            overrides = [
+                f"ingest.load=[{{use: rows, path: {json.dumps(str(corpus))}, title: no-such-field}}]",
+                f"ingest.index.path={json.dumps(f'{temporary}/{name}')}",
+                "ask.fuse.keep=100",
+                *CHUNKERS[name],
+            ]
+            components = None if name == "late" else Components(embedder=embedder)  # type: ignore[arg-type]  # it has all
+            with Pipeline.from_yaml("hybrid", overrides=overrides, components=components) as pipeline:
+                started = time.perf_counter()
+                report = pipeline.ingest(strict=True)
+                seconds = time.perf_counter() - started
+                scores = [span_scores(pipeline.search(text).ranking, gold) for text, gold in questions]
+            means = {key: fmean(score[key] for score in scores) for key in scores[0]}
+            yield name, {**means, "chunks": report.chunks, "seconds": seconds}
+
+
+def span_scores(ranking: Ranking, gold: Sequence[Span]) -> dict[str, float]:
+    spans = [hit.chunk.span for hit in ranking]
+    first = overlap(spans[:K], gold)
+    scores = {
+        f"recall@{K}": first.recall,
+        f"precision@{K}": first.precision,
+        f"IoU@{K}": first.iou,
+        "characters": float(sum(map(len, spans[:K]))),
+    }
+    for budget in BUDGETS:
+        scores[f"recall@{budget}"] = overlap(within(spans, budget), gold).recall
+    return scores
+
+
+def within(spans: Sequence[Span], budget: int) -> list[Span]:
+    """The first `budget` characters of the spans, one after the other; the last one is cut."""
+    taken: list[Span] = []
+    for span in spans:
+        end = min(span.end, span.start + budget)
+        taken.append(Span(span.document_id, span.start, end))
+        budget -= end - span.start
+        if budget <= 0:
+            break
+    return taken
+
+
+def gold_spans(folder: Path, documents: set[str] | None) -> list[tuple[str, list[Span]]]:
+    """Each question with its gold spans; only those about `documents`, if given."""
+    questions = []
+    for line in (folder / "queries.jsonl").open(encoding="utf-8"):
+        row = json.loads(line)
+        spans = [Span(gold["doc"], gold["start"], gold["end"]) for gold in row["metadata"]["gold_spans"]]
+        if documents is None or {span.document_id for span in spans} <= documents:
+            questions.append((row["text"], spans))
+    if not questions:
+        sys.exit(f"{folder}: no questions about {documents}")
+    return questions
+
+
+def kept(corpus: Path, documents: set[str] | None, to: Path) -> Path:
+    lines = corpus.read_text(encoding="utf-8").splitlines(keepends=True)
+    to.write_text("".join(line for line in lines if documents is None or json.loads(line)["_id"] in documents), "utf-8")
+    return to
+
+
+# ---- late
+
+
+def of_late(arguments: argparse.Namespace) -> Iterator[tuple[str, dict[str, float]]]:
+    """Plain and late vectors of the chunks that `hybrid` makes, by nDCG@10 of documents at their best chunk's rank."""
+    dense = ["ask.retrieve=[{use: dense, k: 400}]", "ask.fuse={use: single, keep: 400}"]
+    hybrid = ["ask.retrieve=[{use: dense, k: 400}, {use: sparse, k: 400}]", "ask.fuse.keep=400"]
+    for name in arguments.late.split(","):
+        folder = arguments.data / name
+        queries, grades = judged(folder)
+        for embed in ("onnx", "late"):
+            with tempfile.TemporaryDirectory() as index:
+                common = [
+                    f"ingest.load=[{{use: rows, path: {json.dumps(str(folder / 'corpus.jsonl'))}}}]",
+                    f"ingest.index.path={json.dumps(index)}",
+                    f"ingest.embed={{use: {embed}}}",
+                ]
+                with Pipeline.from_yaml("hybrid", overrides=common) as pipeline:
+                    started = time.perf_counter()
+                    report = pipeline.ingest()
+                    seconds = time.perf_counter() - started
+                for system, changes in (("dense", dense), ("hybrid", hybrid)):
+                    with Pipeline.from_yaml("hybrid", overrides=[*common, *changes]) as pipeline:
+                        scores = [
+                            ndcg(documents(pipeline, text), grades[query], k=10) for query, text in queries.items()
+                        ]
+                    figures = {"nDCG@10": fmean(scores), "chunks": report.chunks, "seconds": seconds}
+                    yield f"{name}, {'plain' if embed == 'onnx' else 'late'}, {system}", figures
+
+
+def documents(pipeline: Pipeline, question: str) -> list[str]:
+    return list(dict.fromkeys(hit.chunk.document_id for hit in pipeline.search(question).ranking))
+
+
+def judged(folder: Path) -> tuple[dict[str, str], dict[str, dict[str, int]]]:
+    """The questions with relevant documents, and those with their grades."""
+    grades: dict[str, dict[str, int]] = {}
+    for line in (folder / "qrels.tsv").read_text(encoding="utf-8").splitlines():
+        query, document, score = line.split("\t")
+        if query != "query-id" and float(score) > 0:
+            grades.setdefault(query, {})[document] = int(float(score))
+    lines = (json.loads(line) for line in (folder / "queries.jsonl").open(encoding="utf-8"))
+    return {line["_id"]: line["text"] for line in lines if line["_id"] in grades}, grades
+
+
+if __name__ == "__main__":
+    main()
