@@ -32,9 +32,8 @@ class MmrSpec(RerankerSpec):
 
 
 class TemporalSpec(RerankerSpec):
-    """By nearness to the question without its period, and by how well the years fit; else the ranking as it is."""
+    """Weighs each chunk's score by how well its years fit the question's period; without one, the ranking stays."""
 
-    needs: ClassVar[tuple[str, ...]] = ("ingest.index.dense",)
     use: Literal["temporal"] = "temporal"
     date_field: str | None = None
     """The metadata field that holds a chunk's or document's year or date; without one, the years in its text count."""
