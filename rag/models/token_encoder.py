@@ -125,15 +125,30 @@ def unit_rows(states: TokenVectors) -> TokenVectors:
     return np.ascontiguousarray(states[kept] / lengths[kept, None], dtype=np.float32)
 
 
-def maxsim(query: TokenVectors, documents: Sequence[TokenVectors]) -> NDArray[np.float32]:
-    """The sum over query tokens of the largest inner product with any token of the document.
-
-    Khattab and Zaharia, arXiv 2004.12832. NaN for a document without tokens, and for all where the query has none:
-    that is no evidence, not a low score. Sums grow with the query's length, so scores of two queries do not compare.
+def best_matches(query: TokenVectors, documents: Sequence[TokenVectors]) -> NDArray[np.float32]:
+    """For each query token the largest inner product with any token of each document.
 
     Args:
         query: (n, d) float32, rows of unit length.
         documents: each (m, d) float32, rows of unit length.
+
+    Returns:
+        (len(documents), n) float32 in [-1, 1]; NaN for a document without tokens, which is no evidence.
+    """
+    matches = np.full((len(documents), len(query)), np.nan, np.float32)
+    there = [at for at, document in enumerate(documents) if len(document)]
+    if there and len(query):
+        starts = np.cumsum([0, *(len(documents[at]) for at in there[:-1])])
+        similarities = np.concatenate([documents[at] for at in there]) @ query.T  # (all document tokens, n)
+        matches[there] = np.maximum.reduceat(similarities, starts, axis=0)
+    return matches
+
+
+def maxsim(query: TokenVectors, documents: Sequence[TokenVectors]) -> NDArray[np.float32]:
+    """The sum over query tokens of the best match in each document.
+
+    Khattab and Zaharia, arXiv 2004.12832. NaN for a document without tokens, and for all where the query has none:
+    that is no evidence, not a low score. Sums grow with the query's length, so scores of two queries do not compare.
 
     Returns:
         (len(documents),) float32 in [-n, n].
@@ -141,13 +156,9 @@ def maxsim(query: TokenVectors, documents: Sequence[TokenVectors]) -> NDArray[np
     >>> maxsim(np.eye(2, dtype=np.float32), [np.array([[0.6, 0.8], [1, 0]], np.float32)]).round(6).tolist()
     [1.7999999523162842]
     """
-    scores = np.full(len(documents), np.nan, np.float32)
-    there = [at for at, document in enumerate(documents) if len(document)]
-    if not there or not len(query):
-        return scores
-    starts = np.cumsum([0, *(len(documents[at]) for at in there[:-1])])
-    similarities = np.concatenate([documents[at] for at in there]) @ query.T  # (all document tokens, n)
-    scores[there] = np.maximum.reduceat(similarities, starts, axis=0).sum(axis=1)
+    if not len(query):
+        return np.full(len(documents), np.nan, np.float32)
+    scores: NDArray[np.float32] = best_matches(query, documents).sum(axis=1)
     return scores
 
 

@@ -8,7 +8,7 @@ from heapq import heapify, heapreplace, nlargest
 import numpy as np
 from numpy.typing import NDArray
 
-from rag.models.token_encoder import TokenEncoder, TokenVectors, maxsim
+from rag.models.token_encoder import TokenEncoder, TokenVectors, best_matches
 from rag.rerank.reorder import is_sure, reordered, unchanged
 from rag.types import Query, Ranking, Scalar
 
@@ -19,11 +19,13 @@ class LateInteractionReranker:
     """MaxSim over token vectors (arXiv 2004.12832), alone or on top of the first stage's scores.
 
     With `weight`, the score is ``first / sd(first) + weight * maxsim / sd(maxsim)``, with population deviations over
-    the candidates scored before any early exit; without, MaxSim alone.
+    the candidates scored before any early exit; without, MaxSim alone. With `match`, a question token counts by how few
+    of these candidates match it (`rarity`): all of them are about the question, and what nearly all say tells none
+    apart.
 
-    Two ways to score fewer candidates, both of "Efficient multivector reranking with strong first-stage retrievers"
-    (as in its code, vectorium): `prune` leaves out those whose first-stage score lies clearly below that of the last
-    one kept, `patience` stops when so many in a row did not get among the best `keep`. Those left out follow behind.
+    Two ways to score fewer candidates, both of "Multivector reranking in the era of strong first-stage retrievers" (as
+    in its code, vectorium): `prune` leaves out those whose first-stage score lies clearly below that of the last one
+    kept, `patience` stops when so many in a row did not get among the best `keep`. Those left out follow behind.
     """
 
     def __init__(
@@ -33,6 +35,7 @@ class LateInteractionReranker:
         keep: int,
         depth: int = 50,
         weight: float | None = 0.5,
+        match: float | None = None,
         prune: float | None = None,
         patience: int | None = None,
         margin: float | None = None,
@@ -41,6 +44,7 @@ class LateInteractionReranker:
         self.keep = keep
         self.depth = depth
         self.weight = weight
+        self.match = match
         self.prune = prune
         self.patience = patience
         self.margin = margin
@@ -59,17 +63,19 @@ class LateInteractionReranker:
         count = len(hits) if self.prune is None else unpruned(first, keep=self.keep, share=self.prune)
         at_once = count if self.patience is None else min(self.keep, count)
 
-        def similarity(start: int, end: int) -> Floats:
+        def matches(start: int, end: int) -> Floats:
             documents = self.encoder.encode_documents([hit.chunk.indexed_text for hit in hits[start:end]])
-            return maxsim(query, documents).astype(np.float64)
+            return best_matches(query, documents).astype(np.float64)
 
-        found = similarity(0, at_once)
-        scales = _deviation(first[:at_once]), _deviation(found)
+        found = matches(0, at_once)
+        counts = np.ones(len(query)) if self.match is None else rarity(found, at_least=self.match)
+        similar = found @ counts
+        scales = _deviation(first[:at_once]), _deviation(similar)
 
         def score(start: int, end: int) -> Floats:
-            return self._combined(first[start:end], similarity(start, end), scales)
+            return self._combined(first[start:end], matches(start, end) @ counts, scales)
 
-        scores = self._combined(first[:at_once], found, scales).tolist()
+        scores = self._combined(first[:at_once], similar, scales).tolist()
         if self.patience is not None:
             scores = early_exit(scores, score, count=count, keep=self.keep, patience=self.patience)
         notes: dict[str, Scalar] = {"scored": len(scores), "pruned": len(hits) - count, "exited": count - len(scores)}
@@ -79,6 +85,25 @@ class LateInteractionReranker:
         if self.weight is None:
             return similar
         return first / scales[0] + self.weight * similar / scales[1]
+
+
+def rarity(matches: Floats, *, at_least: float) -> Floats:
+    """How much each question token tells the candidates apart: the square of ``ln(1 + (N - n + .5) / (n + .5))``.
+
+    N candidates have tokens, n of them match this one with a cosine of `at_least`. It is BM25's inverse document
+    frequency with vectors for words, once for the question's side and once for the candidates', as in the product of
+    two weighted vectors.
+
+    Args:
+        matches: (candidates, question tokens), rows of NaN for candidates without tokens.
+
+    >>> rarity(np.array([[0.9, 0.9], [0.9, 0.1], [0.8, 0.2]]), at_least=0.55).round(3).tolist()  # ln(8/7)², ln(8/3)²
+    [0.018, 0.962]
+    """
+    size = int(np.count_nonzero(~np.isnan(matches).any(axis=1)))
+    matching = np.count_nonzero(matches >= at_least, axis=0)
+    weights: Floats = np.log1p((size - matching + 0.5) / (matching + 0.5)) ** 2
+    return weights
 
 
 def unpruned(scores: Floats, *, keep: int, share: float) -> int:

@@ -149,6 +149,9 @@ class LateInteractionSpec(ScoringSpec):
     the extra `hf`. Empty: the token states of the pipeline's embedder."""
     weight: float | None = Field(0.5, gt=0)
     """How much MaxSim counts beside the first stage's score, each divided by its deviation; null: MaxSim alone."""
+    match: float | None = Field(0.55, ge=-1, le=1)
+    """Count a token of the question by how few candidates have a token this near to it (cosine), as inverse document
+    frequency does for words; null counts all alike, as a `model` trained for MaxSim expects."""
     prune: float | None = Field(None, ge=0)
     """Score only candidates with at least ``t - prune * |t|``, t being the first-stage score of the `keep`-th. Empty:
     all; a larger value prunes less."""
@@ -193,6 +196,7 @@ class LateInteractionSpec(ScoringSpec):
             keep=self.keep,
             depth=self.depth,
             weight=self.weight,
+            match=self.match,
             prune=self.prune,
             patience=self.patience,
             margin=self.margin,

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from rag.rerank.instructions import exclusions
-from rag.rerank.specs import BUILT_IN, InstructionsSpec
+from rag.rerank.specs import InstructionsSpec
 from rag.testing import Sample, check_reranker, sample
 from rag.types import Query, Ranking, ScoredChunk
 
@@ -97,19 +97,3 @@ def test_the_contract_holds(indexed: Sample, action: str) -> None:
     for keep in (1, 4, 100):
         spec = InstructionsSpec(keep=keep, action=action, instruction="Exclude cats.")  # type: ignore[arg-type]
         check_reranker(spec.build(indexed.resources), chunks=indexed.chunks, keep=keep)
-
-
-def test_every_reranker_that_ships_is_held_to_the_contract() -> None:
-    """Here, or for those that need no model in tests/contracts; who adds one adds it to this list."""
-    assert [spec.model_fields["use"].default for spec in BUILT_IN] == [
-        "mmr",
-        "temporal",
-        "cross-encoder",
-        "idcm",
-        "late-interaction",
-        "listwise",
-        "attention",
-        "chains",
-        "instructions",
-        "order",
-    ]

@@ -14,7 +14,7 @@ from rag.errors import ModelError
 from rag.models.token_cache import CachedTokenEncoder
 from rag.models.token_encoder import EmbedderTokenEncoder, MultiVectorTokenEncoder, maxsim, unit_rows
 from rag.pipeline.spec import PipelineSpec
-from rag.rerank.late_interaction import LateInteractionReranker, early_exit, unpruned
+from rag.rerank.late_interaction import LateInteractionReranker, early_exit, rarity, unpruned
 from rag.rerank.specs import LateInteractionSpec
 from rag.testing import check_reranker, sample
 from rag.types import Query, Ranking
@@ -123,6 +123,25 @@ def test_with_a_weight_it_is_added_to_the_first_stage() -> None:
     assert [hit.score for hit in after] == pytest.approx(expected)
 
 
+def test_a_question_token_counts_by_how_few_candidates_match_it() -> None:
+    # Three candidates; all match the first token, one the second; the fourth row has no tokens and does not count.
+    matches = np.array([[0.9, 0.9], [0.55, 0.54], [0.8, -1.0], [np.nan, np.nan]])
+    expected = [np.log(8 / 7) ** 2, np.log(8 / 3) ** 2]  # (1 + .5 / 3.5), (1 + 2.5 / 1.5)
+    np.testing.assert_allclose(rarity(matches, at_least=0.55), expected)
+    assert rarity(np.empty((0, 2)), at_least=0.5).shape == (2,)
+
+
+def test_what_nearly_all_candidates_say_tells_none_apart() -> None:
+    ranking = ranked("a b", "a b", "a b", "c", "a")
+    assert names(rerank(ranking, keep=1)) == "a"  # two matches against one
+    assert names(rerank(ranking, keep=1, match=0.5)) == "d"  # "c" is in one of five: more than "a" and "b" together
+
+
+def test_a_question_without_tokens_keeps_the_order() -> None:
+    [after] = LateInteractionReranker(Axes(), keep=2, match=0.5).rerank([Query(text="?")], [ranked("a", "b")])
+    assert names(after) == "ab"
+
+
 def test_first_stage_scores_that_do_not_differ_leave_the_order_to_maxsim() -> None:
     assert names(rerank(ranked("a", "a b", scores=[1.0, 1.0]), keep=2, weight=1.0)) == "ba"
 
@@ -177,7 +196,9 @@ def test_an_embedder_of_texts_alone_is_refused() -> None:
         PipelineSpec.from_yaml(text)
 
 
-@pytest.mark.parametrize("options", [{}, {"weight": None}, {"prune": 0.05, "patience": 2}, {"depth": 3}])
+@pytest.mark.parametrize(
+    "options", [{}, {"match": None}, {"weight": None}, {"prune": 0.05, "patience": 2}, {"depth": 3}]
+)
 def test_the_contract_holds(tmp_path: Path, options: dict[str, float | int | None]) -> None:
     with sample(tmp_path) as indexed:
         for keep in (1, 4, 100):
