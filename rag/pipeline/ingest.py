@@ -90,7 +90,7 @@ def reembed(built: Built) -> IngestReport:
     if built.spec.ingest.represent.by == "tfidf-weighted":
         raise ConfigError(
             "ingest.represent: `tfidf-weighted` makes vectors of more than the texts the index holds",
-            hint="`rag ingest --force`",
+            hint="`rag ingest --force`; with another model, into a new folder: ingest.index.path",
         )
     started = perf_counter()
     embedder = built.resources.embedder
