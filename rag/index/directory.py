@@ -6,6 +6,7 @@
     vectors/000007.f32    immutable once named in index.sqlite: (rows, dimension) float32, C order, memory-mapped
     dense/                files of approximate indexes: derived, rebuilt when behind or damaged
     embeddings.sqlite     the embedding cache: may be deleted at any time
+    enrichments.sqlite    replies of the language model that enriches: may be deleted, and then has to be asked again
     LOCK                  held by the one writer, its process id inside
 """
 
