@@ -116,6 +116,9 @@ def _costs(report: EvalReport, heads: Sequence[Head]) -> Iterator[Markup]:
     yield row(
         heads, ["ms a question, 95th percentile", *(f"{each.p95_ms:,.1f}" if each else NONE for each in latencies)]
     )
+    for cut in dict.fromkeys(cut for cost in costs for cut in cost.read):
+        counts = (f"{cost.read[cut]:,.0f}" if cut in cost.read else NONE for cost in costs)
+        yield row(heads, [f"tokens to read {cut}", *counts])
     if any(cost.usage.requests for cost in costs):
         yield row(heads, ["prompt tokens", *(f"{cost.usage.prompt_tokens:,}" for cost in costs)])
         yield row(heads, ["reply tokens", *(f"{cost.usage.completion_tokens:,}" for cost in costs)])

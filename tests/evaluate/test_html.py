@@ -199,6 +199,7 @@ def system(name: str, values: Sequence[float | None], *, ms: float = 10.0, yaml:
         ),
         cost=Cost(
             latency=latency,
+            read={"@10": 1520.4},
             stages=(StageCost(at=0, stage="retrieve", use="dense", latency=latency),),
             ingest=IngestCost(
                 documents=5, unchanged=1, failed=0, chunks=7, embedded=6, cached=1, seconds=2, bytes=3_100_000
@@ -233,6 +234,7 @@ def test_results_stand_with_their_interval_the_best_bold_and_what_is_significant
     assert "significantly better, adjusted p = < 0.001" in read.values("aria-label")
     assert [key for _, name, key in read.attributes if name == "class" and key and "best" in key] == ["n best"]
     assert read.row("F1")[1:] == ["\N{EN DASH}", "\N{EN DASH}"]
+    assert read.row("tokens to read @10")[1:] == ["1,520", "1,520"]
     assert read.row("ms a question, median")[1:] == ["10.0", "90.0"]
     assert read.row("questions that failed")[1:] == ["1", "0"]
 
