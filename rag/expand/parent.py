@@ -19,8 +19,8 @@ class ParentExpander:
     """Widens each chunk to the section or the page it is in, as far as `tokens` of the embedder go.
 
     A section is the text from the nearest heading above to the next of its level or a higher one. Where the parent is
-    longer, whole sentences are added in turn behind and before the chunk until the next on either side does not fit; so
-    it is within the whole document where there is no such parent. Stretches that overlap become one and may then be
+    longer, whole sentences are added in turn after and before the chunk until the next on either side does not fit;
+    where there is no such parent, so it is within the whole document. Stretches that overlap become one and may then be
     longer than `tokens`; a chunk that is longer by itself stays as it is.
     """
 
@@ -49,18 +49,18 @@ class ParentExpander:
             after = [one for one in around if end <= one[0] and one[1] <= highest]
             inside = [one for one in around if one[0] < end and start < one[1]]
             core = min([start, *(one[0] for one in inside)]), max([end, *(one[1] for one in inside)])
-            behind, ahead = self._counts(text, after), self._counts(text, before[::-1])
-            enough_behind = sum(behind) >= self.tokens or end + reach >= highest
-            enough_ahead = sum(ahead) >= self.tokens or start - reach <= lowest
-            if enough_behind and enough_ahead:
+            costs_after, costs_before = self._counts(text, after), self._counts(text, before[::-1])
+            enough_after = sum(costs_after) >= self.tokens or end + reach >= highest
+            enough_before = sum(costs_before) >= self.tokens or start - reach <= lowest
+            if enough_after and enough_before:
                 break
             reach *= 2
         left = self.tokens - self._counts(text, [core])[0]
         if left < 0:
             return start, end
-        taken_behind, taken_ahead = in_turn(behind, ahead, room=left)
-        first = before[-taken_ahead][0] if taken_ahead else core[0]
-        last = after[taken_behind - 1][1] if taken_behind else core[1]
+        taken_after, taken_before = in_turn(costs_after, costs_before, room=left)
+        first = before[-taken_before][0] if taken_before else core[0]
+        last = after[taken_after - 1][1] if taken_after else core[1]
         return first, last
 
     def _counts(self, text: str, ranges: Sequence[Range]) -> list[int]:
