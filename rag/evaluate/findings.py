@@ -125,12 +125,12 @@ def _summary(found: Explanation) -> Iterator[str]:
 
 def _elsewhere(found: Explanation, left: LeftOut, passage: Passage) -> str:
     """Where a passage that the stage brought in stood for others."""
+    ranks = dict(zip(found.columns, passage.ranks, strict=True))
+    if left.stage == "fuse":
+        return f" ({_had(left.instead, ranks[left.instead])})"
     if left.stage != "retrieve":
         standing = left.standing.get(passage.chunk_id)
-        if left.stage == "fuse":
-            return f" ({_had(left.instead, standing)})"
-        return f" (rank {standing} without)" if standing else " (not found without)"
-    ranks = dict(zip(found.columns, passage.ranks, strict=True))
+        return f" (rank {standing} without)" if standing else " (not ranked without)"
     retrievers = [step.name for step in found.steps if step.stage == "retrieve"]
     said = [f"rank {ranks[left.name]}"] if ranks[left.name] else []
     said += [_had(name, ranks[name]) for name in retrievers if name != left.name]

@@ -75,6 +75,10 @@ class Right(Left):
     """Another of them."""
 
 
+class Third(Left):
+    """And another."""
+
+
 class Backwards:
     """A reranker of one's own: the last becomes the first, and `keep` are kept."""
 
@@ -174,6 +178,17 @@ def test_sentences_say_what_a_stage_brought_in_pushed_out_and_moved(make: Make, 
     )
     assert without(found, "rrf", "Right").finding == "`Right` in the place of `rrf` gives what is found without `Left`."
     assert found.summary[0] == "a.txt, line 1 comes first because of `Left`."
+
+
+def test_what_a_retriever_found_below_the_cut_counts_as_found(make: Make, chunks: dict[str, Chunk]) -> None:
+    # a: 1/61 + 1/62 + 1/64, c: 1/61 + 1/61, b: 1/62 + 1/62, d: 1/63; Third alone, cut at two: c, b
+    retrievers = [Left(chunks, "ab"), Right(chunks, "ca"), Third(chunks, "cbda")]
+    found = explain(make("ask.fuse={use: rrf, keep: 2}", components=Components(retrievers=retrievers)), QUESTION)
+    assert letters(found) == "acb"
+    assert without(found, "rrf", "Third").finding == (
+        "Against `Third` in its place, `rrf` brought in a.txt, line 1 as [1] (`Third` had it at 4). "
+        "It pushed out b.txt, line 1, which would be [2]. Without it the answer would rest first on c.txt, line 1."
+    )
 
 
 def test_a_reranker_of_ones_own_is_left_out_like_any_other(make: Make, chunks: dict[str, Chunk]) -> None:
