@@ -219,7 +219,7 @@ def trace(value: Trace) -> str:
 
 def _remark(record: StageRecord, before: Ranking | None) -> str:
     if record.stage in ("transform", "retrieve"):
-        return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in record.notes.items() if value)
+        return _noted(record.notes)
     if record.stage in ("expand", "compress"):
         return _compressed(record.notes)
     if record.stage == "generate":
@@ -228,8 +228,15 @@ def _remark(record: StageRecord, before: Ranking | None) -> str:
     if record.stage == "cite":
         return f"{record.notes['dropped']} dropped" if record.notes.get("dropped") else ""
     if record.stage == "rerank" and before is not None and record.rankings:
-        return ", ".join(moves(before, record.rankings[-1])[:4])
+        moved = ", ".join(moves(before, record.rankings[-1])[:4])
+        return "; ".join(said for said in (_noted(record.notes), moved) if said)
     return ""
+
+
+def _noted(notes: Meta) -> str:
+    """What is not zero and short enough for a line, a reasoning step is not."""
+    said = {name.replace("_", " "): str(value) for name, value in notes.items() if value}
+    return ", ".join(f"{name} {value}" for name, value in said.items() if len(value) <= 40)
 
 
 def _compressed(notes: Meta) -> str:
