@@ -41,7 +41,7 @@ def adapter(
     dataset: DatasetArgument,
     out: OutOption,
     set_: SetOption = None,
-    rank: Annotated[int, typer.Option("--rank", min=1, help="The rank of the change.")] = 16,
+    rank: Annotated[int, typer.Option("--rank", min=1, help="The rank of the change.")] = 64,
     epochs: Annotated[int, typer.Option("--epochs", min=1, help="Times through the questions, at most.")] = 100,
     seed: SeedOption = 0,
     json: JsonOption = False,
@@ -64,7 +64,7 @@ def adapter(
         trained, report = train_adapter(examples, AdapterOptions(rank=rank, epochs=epochs, seed=seed))
         if report.gained:
             about: dict[str, Scalar] = {"dataset": Path(dataset).name, "before": report.before, "after": report.after}
-            trained.save(out, identity=opened.embedder.identity, about=about)
+            trained.save(out, identity=examples.identity, about=about)
     typer.echo(to_json(report) if json else _summary(report, out))
     if not report.gained:
         raise typer.Exit(1)
@@ -104,13 +104,14 @@ def router(
     if out.exists():
         raise exists(out)
     with open_pipeline(pipeline, set_) as opened:
-        experts = [Adapter.load(path, identity=opened.embedder.identity) for path in expert]
         sets = [Examples(opened, load_dataset(dataset)) for dataset in datasets]
+        identity = sets[0].identity
+        experts = [Adapter.load(path, identity=identity) for path in expert]
         trained, report = train_router(sets, experts, aggregate=aggregate, least_margin=least_margin, seed=seed)
         if report.gained:
             names = " ".join(path.name for path in expert)
             about: dict[str, Scalar] = {"experts": names, "plain": report.plain, "routed": report.routed}
-            trained.save(out, identity=opened.embedder.identity, about=about)
+            trained.save(out, identity=identity, about=about)
     typer.echo(to_json(report) if json else _router_summary(report, expert, out))
     if not report.gained:
         raise typer.Exit(1)

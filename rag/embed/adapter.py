@@ -89,4 +89,4 @@ class AdaptedEmbedder(EmbedderAround):
 
     @cached_property
     def _adapter(self) -> Adapter:
-        return Adapter.load(self.path, identity=self.embedder.identity)
+        return Adapter.load(self.path, identity=self.query_side.identity)

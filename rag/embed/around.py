@@ -19,6 +19,11 @@ class EmbedderAround:
         return self.embedder.identity
 
     @property
+    def query_side(self) -> Embedder:
+        """The embedder that makes the query vectors, before anything trained changes them."""
+        return query_side(self.embedder)
+
+    @property
     def tokenizer(self) -> Tokenizer:
         return self.embedder.tokenizer
 
@@ -44,3 +49,8 @@ class EmbedderAround:
 
     def close(self) -> None:
         self.embedder.close()
+
+
+def query_side(embedder: Embedder) -> Embedder:
+    """What an adapter of queries belongs to: the embedder itself, or the one within that makes its query vectors."""
+    return embedder.query_side if isinstance(embedder, EmbedderAround) else embedder

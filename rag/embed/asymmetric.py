@@ -7,7 +7,7 @@ from threading import Lock
 
 import numpy as np
 
-from rag.embed.around import EmbedderAround
+from rag.embed.around import EmbedderAround, query_side
 from rag.embed.base import PROBED, Embedder, EmbedderIdentity, Vectors
 from rag.errors import ModelError
 
@@ -40,6 +40,10 @@ class AsymmetricEmbedder(EmbedderAround):
                 hint="ingest.embed.query has to be a model that was distilled from that of ingest.embed.document",
             )
         return document
+
+    @property
+    def query_side(self) -> Embedder:
+        return query_side(self.query)
 
     def embed_documents(self, texts: Sequence[str]) -> Vectors:
         vectors = self.embedder.embed_documents(texts)

@@ -126,4 +126,4 @@ class RoutedEmbedder(EmbedderAround):
 
     @cached_property
     def _router(self) -> Router:
-        return Router.load(self.path, identity=self.embedder.identity)
+        return Router.load(self.path, identity=self.query_side.identity)

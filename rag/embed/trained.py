@@ -14,7 +14,7 @@ from rag.embed.base import EmbedderIdentity, Vectors
 from rag.errors import ConfigError, ModelError, ModelNotFoundError
 from rag.types import Scalar
 
-BOUND = ("model", "revision", "dimension", "pooling", "query_prompt")
+BOUND = ("model", "revision", "dimension", "query_prompt")
 """What of an embedder's identity decides its query vectors, but for the precision, which hardly does."""
 
 

@@ -36,6 +36,10 @@ class TruncatedEmbedder(EmbedderAround):
             )
         return replace(whole, dimension=self.dimension)
 
+    @property
+    def query_side(self) -> Embedder:
+        return self
+
     def embed_documents(self, texts: Sequence[str]) -> Vectors:
         return truncated(self.embedder.embed_documents(texts), self.identity.dimension)
 

@@ -27,7 +27,7 @@ LEAST = 200  # questions; with fewer an adapter learns them by heart
 class AdapterOptions:
     """How training is done. The defaults are for hundreds of questions; what they were chosen on is in the docs."""
 
-    rank: int = 16
+    rank: int = 64
     temperature: float = 0.05
     learning_rate: float = 1e-3
     weight_decay: float = 0.01

@@ -9,7 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rag.embed.adapter import AdaptedEmbedder
-from rag.embed.base import Vectors
+from rag.embed.around import EmbedderAround, query_side
+from rag.embed.asymmetric import AsymmetricEmbedder
+from rag.embed.base import Embedder, EmbedderIdentity, Vectors
 from rag.embed.routed import RoutedEmbedder
 from rag.errors import ConfigError
 from rag.evaluate.datasets import Dataset, Question
@@ -40,7 +42,8 @@ class Example:
 class Examples:
     """The questions of a set that have relevant documents in a pipeline's index, and the vectors of both.
 
-    Args:
+    Attributes:
+        identity: that of the encoder of the questions, which what is trained is bound to.
         vectors: (questions, d), the encoder's.
 
     Raises:
@@ -49,11 +52,7 @@ class Examples:
     """
 
     def __init__(self, pipeline: Pipeline, dataset: Dataset) -> None:
-        if isinstance(pipeline.embedder, AdaptedEmbedder | RoutedEmbedder):
-            raise ConfigError(
-                f"ingest.embed: training starts from the plain encoder, this one has {pipeline.embedder.path} already",
-                hint="leave it out: --set ingest.embed.adapter=null",
-            )
+        self.identity = _plain(pipeline.embedder)
         self.reader = reader = pipeline.index.reader()
         pipeline.index.check(pipeline.embedder.identity)
         self.segmented = _vectors(reader)
@@ -106,6 +105,19 @@ class Examples:
         relevant = {int(self.reader.document_ids[row]) for row in positives}
         negatives = [row for row in _in_turns(lists) if int(self.reader.document_ids[row]) not in relevant]
         return Example(question, np.array(positives, np.int64), np.array(negatives, np.int64))
+
+
+def _plain(embedder: Embedder) -> EmbedderIdentity:
+    """The identity of what makes the query vectors, which nothing trained may change yet."""
+    around = embedder
+    while isinstance(around, EmbedderAround):
+        if isinstance(around, AdaptedEmbedder | RoutedEmbedder):
+            raise ConfigError(
+                f"ingest.embed: training starts from the plain encoder, this one has {around.path} already",
+                hint="leave it out: --set ingest.embed.adapter=null",
+            )
+        around = around.query if isinstance(around, AsymmetricEmbedder) else around.embedder
+    return query_side(embedder).identity
 
 
 def _vectors(reader: Reader) -> SegmentedVectors:

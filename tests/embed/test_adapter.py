@@ -8,8 +8,13 @@ import pytest
 
 from rag.config.problems import InvalidConfigError
 from rag.embed.adapter import AdaptedEmbedder, Adapter
+from rag.embed.around import query_side
+from rag.embed.asymmetric import AsymmetricEmbedder
+from rag.embed.base import EmbedderIdentity
 from rag.embed.hash import HashEmbedder
+from rag.embed.late import LateEmbedder
 from rag.embed.specs import OnnxSpec
+from rag.embed.truncated import TruncatedEmbedder
 from rag.errors import ConfigError, ModelError, ModelNotFoundError
 from rag.pipeline.spec import PipelineSpec
 
@@ -95,3 +100,21 @@ def test_a_pipeline_whose_adapter_is_not_there_is_not_valid(own_directory: Path)
         PipelineSpec.from_yaml(text)
     Path("a.safetensors").touch()
     assert PipelineSpec.from_yaml(text).ingest.embed == OnnxSpec(adapter="a.safetensors")
+
+
+def test_an_adapter_belongs_to_what_embeds_queries_whatever_embeds_documents(tmp_path: Path) -> None:
+    class Small(HashEmbedder):
+        @property
+        def identity(self) -> EmbedderIdentity:
+            return replace(super().identity, model="small")
+
+    pair = AsymmetricEmbedder(query=Small(dimension=16), document=HashEmbedder(dimension=16), least_alignment=0.7)
+    assert query_side(pair).identity.model == "small"
+    assert query_side(LateEmbedder(pair)).identity.model == "small"
+    shorter = TruncatedEmbedder(pair, dimension=8)
+    assert query_side(shorter).identity.dimension == 8
+    drawn().save(tmp_path / "a.safetensors", identity=Small(dimension=16).identity, about={})
+    adapted = AdaptedEmbedder(LateEmbedder(pair), tmp_path / "a.safetensors")
+    assert adapted.embed_queries(TEXTS).shape == (2, 16)
+    with pytest.raises(ModelError, match="was trained for 'small'"):
+        AdaptedEmbedder(HashEmbedder(dimension=16), tmp_path / "a.safetensors").embed_queries(TEXTS)
