@@ -33,7 +33,9 @@ def _quality(report: EvalReport) -> str:
             if result is None or result.mean is None:
                 row.append(NONE)
                 continue
-            spread = "" if result.low is None or result.high is None else f" ±{(result.high - result.low) / 2:.3f}"
+            spread = " " * len(" ±0.000")
+            if result.low is not None and result.high is not None:
+                spread = f" ±{(result.high - result.low) / 2:.3f}"
             found = report.comparison(metric.name, system.name)
             row.append(f"{result.mean:.4f}{spread}{' *' if found is not None and found.significant else '  '}")
         rows.append(row)
