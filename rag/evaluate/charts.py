@@ -133,6 +133,7 @@ def gains(differences: Sequence[tuple[str, float]], *, title: str, y: str) -> Ma
     steps = ticks(0.0, reach, most=3)
     at_y = _scale(-steps[-1], steps[-1], height - bottom, top)
     slot = (WIDTH - left - right - gap) / max(1, len(up) + len(down))
+    wide = min(slot * 0.82, 28.0) if slot > 3 else slot  # no gaps between bars too thin to have any
     both = [*(-step for step in reversed(steps[1:])), *steps]
     drawn = [
         mark
@@ -146,7 +147,6 @@ def gains(differences: Sequence[tuple[str, float]], *, title: str, y: str) -> Ma
         x = left + slot * at + (gap if at >= len(up) else 0.0)
         hover = element("title", f"{text}: {signed(value)}")
         y1, y2 = sorted((at_y(0.0), at_y(value)))
-        wide = max(slot * 0.82, slot - 2)
         drawn.append(
             element("rect", hover, x=x, y=y1, width=wide, height=y2 - y1, class_="gain" if value > 0 else "loss")
         )
