@@ -25,7 +25,7 @@ class Rm3Retriever:
     of score(d) * tf(t, d) / |d|``, cut at the `terms` heaviest. Terms of more than the share `common` of all chunks
     (and of more than `feedback` chunks) are no feedback. Only chunks that filter and principals allow are ever read.
 
-    Abdul-Jaleel et al., TREC 2004 (UMass); 10 chunks, 10 terms and half the weight are the usual defaults.
+    Abdul-Jaleel et al., TREC 2004 (UMass); 10 chunks, 10 terms and half the weight are usual.
 
     Raises:
         ConfigError: the index holds no terms, or not those of BM25.
