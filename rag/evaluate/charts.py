@@ -160,8 +160,11 @@ def gains(differences: Sequence[tuple[str, float]], *, title: str, y: str) -> Ma
     return _svg(height, title, f"{y}: {len(up)} questions better, {equal} equal, {len(down)} worse.", drawn)
 
 
-def ranks(columns: Sequence[str], lines: Sequence[Line], *, title: str, shown: int = 12) -> Markup:
-    """The way of each passage through the stages that rank; ranks over `shown`, and none, have a row of their own."""
+def ranks(columns: Sequence[str], lines: Sequence[Line], *, title: str, parallel: int = 1, shown: int = 12) -> Markup:
+    """The way of each passage through the stages that rank; ranks over `shown`, and none, have a row of their own.
+
+    The first `parallel` columns stand side by side: the ways from each lead to the column after them.
+    """
     step, left, right, top = 24.0, 62.0, 30.0, 30.0
     deepest = max((rank for line in lines for rank in line.ranks if rank), default=1)
     rows = [str(rank) for rank in range(1, min(deepest, shown) + 1)]
@@ -180,18 +183,30 @@ def ranks(columns: Sequence[str], lines: Sequence[Line], *, title: str, shown: i
         drawn.append(_line(at_x(at), top, at_x(at), height - 4, "grid"))
     for at, line in sorted(enumerate(lines), key=lambda pair: pair[1].strong):
         colour = at % COLOURS
-        path = [(at_x(column), at_y(rank)) for column, rank in enumerate(line.ranks)]
         route = ", ".join(f"{name} {rank or 'not found'}" for name, rank in zip(columns, line.ranks, strict=True))
         marks = [element("title", f"{line.name}: {route}")]
-        for (x1, y1), (x2, y2) in pairwise(path):
+        shown_at = set()
+        for start, end in _ways(line.ranks, parallel):
+            shown_at |= {start, end}
+            x1, y1, x2, y2 = at_x(start), at_y(line.ranks[start]), at_x(end), at_y(line.ranks[end])
             bend = (x2 - x1) / 2
             curve = f"M{x1:.1f} {y1:.1f}C{x1 + bend:.1f} {y1:.1f} {x2 - bend:.1f} {y2:.1f} {x2:.1f} {y2:.1f}"
             marks.append(element("path", d=curve, class_=f"s{colour} way"))
-        marks += [element("circle", cx=x, cy=y, r=4, class_=f"f{colour}") for x, y in path]
-        marks.append(_text(line.mark, path[-1][0] + 12, path[-1][1] + 4, "start", "label"))
+        shown_at |= {column for column, rank in enumerate(line.ranks) if rank}
+        marks += [
+            element("circle", cx=at_x(column), cy=at_y(line.ranks[column]), r=4, class_=f"f{colour}")
+            for column in sorted(shown_at)
+        ]
+        marks.append(_text(line.mark, at_x(len(columns) - 1) + 12, at_y(line.ranks[-1]) + 4, "start", "label"))
         drawn.append(element("g", *marks, class_="strong" if line.strong else "weak"))
     described = "; ".join(f"{line.name}: {', '.join(str(rank or 'none') for rank in line.ranks)}" for line in lines)
     return _svg(height, title, f"Ranks at {', '.join(columns)}. {described}.", drawn)
+
+
+def _ways(found: Sequence[int | None], parallel: int) -> list[tuple[int, int]]:
+    """Pairs of columns to draw a line between: from where a passage has a rank, and to where it gets one."""
+    side_by_side = [(column, parallel) for column in range(parallel) if parallel < len(found) and found[column]]
+    return side_by_side + [pair for pair in pairwise(range(parallel, len(found))) if found[pair[0]] or found[pair[1]]]
 
 
 # ---- numbers

@@ -73,7 +73,9 @@ def _ranks(found: Explanation) -> Markup:
         )
         for passage in found.passages
     ]
-    plot = charts.ranks(found.columns, lines, title="The rank of each passage at each stage")
+    retrievers = sum(step.stage == "retrieve" for step in found.steps)
+    title = "The rank of each passage at each stage"
+    plot = charts.ranks(found.columns, lines, title=title, parallel=retrievers)
     caption = "Faint, dashed: not evidence, but would be without some stage. Point at a line to see whose it is."
     return joined(
         element("figure", plot, element("figcaption", caption)),

@@ -108,6 +108,20 @@ def test_a_rank_too_deep_to_show_and_a_missing_one_have_rows_of_their_own() -> N
     assert "b: dense 57, sparse not found" in titles(tree)
 
 
+def test_ways_from_retrievers_side_by_side_lead_to_the_fused_column_and_not_to_each_other() -> None:
+    lines = [
+        Line(name="both", mark="[1]", ranks=(1, 2, 1, 1), strong=True),
+        Line(name="one", mark="", ranks=(None, 1, 2, None), strong=False),
+    ]
+    tree = read(ranks(["dense", "sparse", "rrf", "evidence"], lines, title="t", parallel=2))
+    one, both = tree.findall(f"{SVG}g")  # strong ones are drawn last, over the others
+    starts = [[re.match(r"M([\d.]+)", path.get("d"))[1] for path in group.iter(f"{SVG}path")] for group in (both, one)]
+    dense, sparse, fused = starts[0]
+    assert float(dense) < float(sparse) < float(fused)
+    assert starts[1] == [sparse, fused]
+    assert len(list(one.iter(f"{SVG}circle"))) == 3  # not where it was not found, but where it dropped out
+
+
 @pytest.mark.parametrize(
     ("value", "shown"),
     [(0.0, "0"), (0.4712, "0.471"), (0.5, "0.5"), (3.14159, "3.14"), (12.34, "12.3"), (1204.4, "1,204")],
