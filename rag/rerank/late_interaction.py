@@ -88,21 +88,20 @@ class LateInteractionReranker:
 
 
 def rarity(matches: Floats, *, at_least: float) -> Floats:
-    """How much each question token tells the candidates apart: the square of ``ln(1 + (N - n + .5) / (n + .5))``.
+    """How much each question token tells the candidates apart: ``ln(1 + (N - n + .5) / (n + .5))``.
 
-    N candidates have tokens, n of them match this one with a cosine of `at_least`. It is BM25's inverse document
-    frequency with vectors for words, once for the question's side and once for the candidates', as in the product of
-    two weighted vectors.
+    N candidates have tokens, n of them match this one with a cosine of `at_least`: BM25's inverse document frequency,
+    with vectors for words and the candidates for a collection.
 
     Args:
         matches: (candidates, question tokens), rows of NaN for candidates without tokens.
 
-    >>> rarity(np.array([[0.9, 0.9], [0.9, 0.1], [0.8, 0.2]]), at_least=0.55).round(3).tolist()  # ln(8/7)², ln(8/3)²
-    [0.018, 0.962]
+    >>> rarity(np.array([[0.9, 0.9], [0.9, 0.1], [0.8, 0.2]]), at_least=0.5).round(3).tolist()  # ln(8/7), ln(8/3)
+    [0.134, 0.981]
     """
     size = int(np.count_nonzero(~np.isnan(matches).any(axis=1)))
     matching = np.count_nonzero(matches >= at_least, axis=0)
-    weights: Floats = np.log1p((size - matching + 0.5) / (matching + 0.5)) ** 2
+    weights: Floats = np.log1p((size - matching + 0.5) / (matching + 0.5))
     return weights
 
 

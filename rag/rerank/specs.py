@@ -149,7 +149,7 @@ class LateInteractionSpec(ScoringSpec):
     the extra `hf`. Empty: the token states of the pipeline's embedder."""
     weight: float | None = Field(0.5, gt=0)
     """How much MaxSim counts beside the first stage's score, each divided by its deviation; null: MaxSim alone."""
-    match: float | None = Field(0.55, ge=-1, le=1)
+    match: float | None = Field(0.5, ge=-1, le=1)
     """Count a token of the question by how few candidates have a token this near to it (cosine), as inverse document
     frequency does for words; null counts all alike, as a `model` trained for MaxSim expects."""
     prune: float | None = Field(None, ge=0)

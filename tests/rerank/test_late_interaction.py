@@ -126,7 +126,7 @@ def test_with_a_weight_it_is_added_to_the_first_stage() -> None:
 def test_a_question_token_counts_by_how_few_candidates_match_it() -> None:
     # Three candidates; all match the first token, one the second; the fourth row has no tokens and does not count.
     matches = np.array([[0.9, 0.9], [0.55, 0.54], [0.8, -1.0], [np.nan, np.nan]])
-    expected = [np.log(8 / 7) ** 2, np.log(8 / 3) ** 2]  # (1 + .5 / 3.5), (1 + 2.5 / 1.5)
+    expected = [np.log(8 / 7), np.log(8 / 3)]  # (1 + .5 / 3.5), (1 + 2.5 / 1.5)
     np.testing.assert_allclose(rarity(matches, at_least=0.55), expected)
     assert rarity(np.empty((0, 2)), at_least=0.5).shape == (2,)
 
