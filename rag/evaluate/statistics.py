@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from math import exp, lgamma, log, sqrt
 
 import numpy as np
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 EXACT = 16  # differences that are not 0: all 2**16 sign patterns are still counted
 SAMPLES = 10_000
-_BLOCK = 1 << 22  # random numbers drawn at once: 32 MiB of float64
+_BLOCK = 1 << 18  # numbers multiplied at once: 2 MiB of float64, which a cache holds
 
 
 def sign_flip(differences: Sequence[float], *, seed: int) -> float:
@@ -22,19 +23,16 @@ def sign_flip(differences: Sequence[float], *, seed: int) -> float:
     >>> sign_flip([0.1, 0.1, 0.1], seed=0)
     0.25
     """
-    values = np.array([difference for difference in differences if difference != 0.0])
-    n = len(values)
-    if n == 0:
+    values = np.asarray(differences, np.float64)
+    moved = values[values != 0.0]
+    if not len(moved):
         return 1.0
     # Sums of the same numbers in another order differ by rounding: that must not make them smaller than the observed.
     reached = abs(values.sum()) - 1e-12 * np.abs(values).sum()
-    if n <= EXACT:
-        patterns = np.arange(1 << n)[:, None] >> np.arange(n) & 1
-        return float(np.mean(np.abs((1.0 - 2.0 * patterns) @ values) >= reached))
-    random, hits = np.random.default_rng(seed), 0
-    for size in _blocks(n):
-        signs = random.integers(0, 2, (size, n), dtype=np.int8)
-        hits += int(np.sum(np.abs((1.0 - 2.0 * signs) @ values) >= reached))
+    if len(moved) <= EXACT:
+        patterns = np.arange(1 << len(moved))[:, None] >> np.arange(len(moved)) & 1
+        return float(np.mean(np.abs((1.0 - 2.0 * patterns) @ moved) >= reached))
+    hits = int(np.sum(np.abs(_weighted(_signs(len(values), seed), values)) >= reached))
     return (1 + hits) / (1 + SAMPLES)
 
 
@@ -61,9 +59,8 @@ def bootstrap(values: Sequence[float], *, seed: int, level: float = 0.95) -> tup
     if not values:
         raise ValueError("an interval needs at least one value")
     sample: NDArray[np.float64] = np.asarray(values, np.float64)
-    random = np.random.default_rng(seed)
-    means = [sample[random.integers(0, len(sample), (size, len(sample)))].mean(axis=1) for size in _blocks(len(sample))]
-    low, high = np.quantile(np.concatenate(means), [(1 - level) / 2, (1 + level) / 2])
+    means = _weighted(_resamples(len(sample), seed), sample) / len(sample)
+    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
 
 
@@ -84,10 +81,39 @@ def sample_deviation(values: Sequence[float]) -> float:
     return float(np.std(np.asarray(values, np.float64), ddof=1))
 
 
-def _blocks(width: int) -> list[int]:
-    """How many of the samples to draw at a time, so that a block of that width fits."""
+# Draws depend on the number of questions and the seed alone: those of one metric serve the next.
+
+
+@lru_cache(maxsize=4)
+def _signs(n: int, seed: int) -> NDArray[np.int8]:
+    """(SAMPLES, n) of 1 and -1."""
+    signs = np.random.default_rng(seed).integers(0, 2, (SAMPLES, n), dtype=np.int8)
+    signs *= 2
+    signs -= 1
+    return signs
+
+
+@lru_cache(maxsize=4)
+def _resamples(n: int, seed: int) -> NDArray[np.uint16]:
+    """(SAMPLES, n): how often each of n values is drawn, in n draws with replacement."""
+    random = np.random.default_rng(seed)
+    counts = np.empty((SAMPLES, n), np.uint16)
+    for rows in _blocks(n):
+        size = rows.stop - rows.start
+        drawn = random.integers(0, n, (size, n)) + np.arange(size)[:, None] * n
+        counts[rows] = np.bincount(drawn.ravel(), minlength=size * n).reshape(size, n)
+    return counts
+
+
+def _weighted(weights: NDArray[np.int8] | NDArray[np.uint16], values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """``weights @ values`` without a copy of all weights as floats."""
+    return np.concatenate([weights[rows].astype(np.float64) @ values for rows in _blocks(len(values))])
+
+
+def _blocks(width: int) -> list[slice]:
+    """The rows of the samples, a few at a time."""
     size = max(1, _BLOCK // width)
-    return [min(size, SAMPLES - start) for start in range(0, SAMPLES, size)]
+    return [slice(start, min(start + size, SAMPLES)) for start in range(0, SAMPLES, size)]
 
 
 def _incomplete_beta(a: float, b: float, x: float) -> float:
