@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rag.compress.budget import Budget, Scores, Selection, near
+from rag.compress.nearness import chunk_nearness, sentence_vectors
 from rag.compress.passages import Sentence
-from rag.compress.sentences import chunk_vectors
 from rag.compress.terms import Terms, analyzer_of
 from rag.types import Chunk, Query
 
@@ -73,7 +73,7 @@ class HybridSentences:
         self.duplicate_cosine = duplicate_cosine
 
     def select(self, query: Query, sentences: Sequence[Sentence], chunks: Sequence[Chunk], reader: Reader) -> Selection:
-        tokenizer = self.resources.embedder.tokenizer
+        embedder = self.resources.embedder
         terms = Terms(query.text, sentences, analyzer_of(reader))
         of_chunk = np.array([sentence.chunk for sentence in sentences])
         words = terms.bm25()
@@ -81,21 +81,21 @@ class HybridSentences:
         scores += self.weights.rank / (1 + of_chunk)
         if not (self.weights.nearness or self.weights.chunk):
             scores += self.weights.bridge * bridge(scores, sentences, terms)
-            return self.budget.select(scores, sentences, chunks, tokenizer)
-        question = self.resources.embedder.embed_queries([query.text])[0]
-        of_chunks = (chunk_vectors(chunks, reader, self.resources) @ question)[of_chunk].astype(np.float64)
+            return self.budget.select(scores, sentences, chunks, embedder.tokenizer)
+        question = embedder.embed_queries([query.text])[0]
+        of_chunks = chunk_nearness(question, chunks, reader, embedder)[of_chunk]
         nearness = UNREAD * of_chunks
         scores += self.weights.chunk * of_chunks
         first = scores + self.weights.nearness * nearness
         best = np.argsort(-(first + self.weights.bridge * bridge(first, sentences, terms)), kind="stable")[: self.embed]
         vectors = np.zeros((len(sentences), len(question)), np.float32)  # of what is not embedded: near to nothing
         if len(best) and self.weights.nearness:
-            vectors[best] = self.resources.embedder.embed_documents([sentences[at].in_context for at in best])
+            vectors[best] = sentence_vectors([sentences[at].in_context for at in best], embedder)
             nearness[best] = vectors[best] @ question
         scores += self.weights.nearness * nearness
         scores += self.weights.bridge * bridge(scores, sentences, terms)
         redundant = near(vectors, cosine=self.duplicate_cosine)
-        return self.budget.select(scores, sentences, chunks, tokenizer, redundant=redundant)
+        return self.budget.select(scores, sentences, chunks, embedder.tokenizer, redundant=redundant)
 
 
 def lead(sentences: Sequence[Sentence]) -> Scores:

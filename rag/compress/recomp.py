@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rag.compress.budget import Selection
+from rag.compress.nearness import sentence_vectors
 from rag.compress.passages import Sentence
 from rag.types import Chunk, Query
 
@@ -45,4 +46,4 @@ class EmbedderAsDualEncoder:
         self.resources = resources
 
     def encode(self, texts: Sequence[str]) -> TextVectors:
-        return self.resources.embedder.embed_documents(texts)
+        return sentence_vectors(texts, self.resources.embedder)
