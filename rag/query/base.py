@@ -37,6 +37,8 @@ def together(notes: Iterable[Mapping[str, Scalar]]) -> dict[str, Scalar]:
     for each in notes:
         for name, value in each.items():
             known = found.get(name)
-            summed = isinstance(value, int | float) and isinstance(known, int | float) and not isinstance(value, bool)
-            found[name] = known + value if summed else value  # type: ignore[operator]  # both are numbers
+            if isinstance(value, int | float) and isinstance(known, int | float) and not isinstance(value, bool):
+                found[name] = known + value
+            else:
+                found[name] = value
     return found

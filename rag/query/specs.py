@@ -298,10 +298,12 @@ class CondenseSpec(AskingSpec):
         return False
 
     def build(self, resources: Resources) -> QueryTransform:
+        from rag.models.template import Template
+        from rag.query.condense import FIELDS
         from rag.query.condensing import Condense
 
-        prompt = resources.prompt(self.prompt)
-        return Condense(resources.llm, prompt=prompt, turns=self.turns, concurrency=self.concurrency)
+        template = Template.parse(resources.prompt(self.prompt), name=self.prompt, fields=FIELDS)
+        return Condense(resources.llm, template, turns=self.turns, concurrency=self.concurrency)
 
 
 class TemporalSpec(QueryTransformSpec):

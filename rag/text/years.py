@@ -16,16 +16,19 @@ _ANY_YEAR = re.compile(rf"(?:(?<![\w.,])|(?<=\d[-/.])){_YEAR}(?:s\b|(?!\w|[.,]\d
 _MONTH = r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?"
 _DAY = rf"(?:(?:the\s+year|early|mid|late|{_MONTH}|\d{{1,2}}(?:st|nd|rd|th)?|of|,)[\s,-]*){{0,4}}"
 _WHEN = rf"{_DAY}({_YEAR})(?:-\d\d){{0,2}}\b"
-_FORMS: tuple[tuple[Literal["between", "before", "after"], re.Pattern[str]], ...] = tuple(
-    (relation, re.compile(rf",?\s*\b{form}", re.IGNORECASE))  # type: ignore[misc]  # the names are those of the type
-    for relation, form in (
-        ("between", rf"between\s+{_WHEN}\s+and\s+{_WHEN}"),
-        ("between", rf"from\s+{_WHEN}\s*(?:to|until|till|through|-|–)\s*{_WHEN}"),
-        ("between", rf"(?:in|during)\s+({_YEAR})\s*[-–]\s*({_YEAR})\b"),
-        ("before", rf"(?:before|prior\s+to|until|till|by|up\s+to|as\s+of|earlier\s+than)\s+{_WHEN}"),
-        ("after", rf"(?:after|since|following|later\s+than|from)\s+{_WHEN}(?:\s+on(?:wards?)?\b)?"),
-        ("between", rf"(?:in|during|on|throughout)\s+{_WHEN}"),
-    )
+
+
+def _form(pattern: str) -> re.Pattern[str]:
+    return re.compile(rf",?\s*\b{pattern}", re.IGNORECASE)
+
+
+_FORMS: tuple[tuple[Literal["between", "before", "after"], re.Pattern[str]], ...] = (
+    ("between", _form(rf"between\s+{_WHEN}\s+and\s+{_WHEN}")),
+    ("between", _form(rf"from\s+{_WHEN}\s*(?:to|until|till|through|-|–)\s*{_WHEN}")),
+    ("between", _form(rf"(?:in|during)\s+({_YEAR})\s*[-–]\s*({_YEAR})\b")),
+    ("before", _form(rf"(?:before|prior\s+to|until|till|by|up\s+to|as\s+of|earlier\s+than)\s+{_WHEN}")),
+    ("after", _form(rf"(?:after|since|following|later\s+than|from)\s+{_WHEN}(?:\s+on(?:wards?)?\b)?")),
+    ("between", _form(rf"(?:in|during|on|throughout)\s+{_WHEN}")),
 )
 _EARLIEST = re.compile(r"\b(?:first|earliest|originally|initial(?:ly)?)\b", re.IGNORECASE)
 
