@@ -21,6 +21,7 @@ class ChunkerSpec(Spec):
     """The base of every chunker's options.
 
     Whatever a chunker is asked for, none of its chunks is longer than the encoder's window: a larger one is split.
+    Without vectors (``ingest.index.dense: null``) the window does not count.
     """
 
     use: str
@@ -86,8 +87,9 @@ class FixedSpec(OverlapSpec):
 
     def build(self, resources: Resources) -> Chunker:
         from rag.chunk.fixed import FixedChunker
+        from rag.chunk.window import tokenizer
 
-        return FixedChunker(resources.embedder.tokenizer, unit=self.unit, size=self.size, overlap=self.overlap)
+        return FixedChunker(tokenizer(resources), unit=self.unit, size=self.size, overlap=self.overlap)
 
 
 class RecursiveSpec(OverlapSpec):
@@ -97,8 +99,9 @@ class RecursiveSpec(OverlapSpec):
 
     def build(self, resources: Resources) -> Chunker:
         from rag.chunk.recursive import RecursiveChunker
+        from rag.chunk.window import tokenizer
 
-        return RecursiveChunker(resources.embedder.tokenizer, unit=self.unit, size=self.size, overlap=self.overlap)
+        return RecursiveChunker(tokenizer(resources), unit=self.unit, size=self.size, overlap=self.overlap)
 
 
 class HeadingsSpec(SizedSpec):
@@ -113,8 +116,9 @@ class HeadingsSpec(SizedSpec):
 
     def build(self, resources: Resources) -> Chunker:
         from rag.chunk.headings import HeadingsChunker
+        from rag.chunk.window import tokenizer
 
-        return HeadingsChunker(resources.embedder.tokenizer, unit=self.unit, size=self.size, merge=self.merge)
+        return HeadingsChunker(tokenizer(resources), unit=self.unit, size=self.size, merge=self.merge)
 
 
 class SentencesSpec(ChunkerSpec):
@@ -134,8 +138,9 @@ class SentencesSpec(ChunkerSpec):
 
     def build(self, resources: Resources) -> Chunker:
         from rag.chunk.sentence import SentenceChunker
+        from rag.chunk.window import tokenizer
 
-        return SentenceChunker(resources.embedder.tokenizer, sentences=self.sentences, overlap=self.overlap)
+        return SentenceChunker(tokenizer(resources), sentences=self.sentences, overlap=self.overlap)
 
 
 class LeastSpec(SizedSpec):
@@ -197,9 +202,10 @@ class TopicSpec(LeastSpec):
 
     def build(self, resources: Resources) -> Chunker:
         from rag.chunk.topic import TopicChunker
+        from rag.chunk.window import tokenizer
 
         return TopicChunker(
-            resources.embedder.tokenizer,
+            tokenizer(resources),
             unit=self.unit,
             size=self.size,
             least=self.least,
@@ -210,14 +216,15 @@ class TopicSpec(LeastSpec):
 
 
 class WholeSpec(ChunkerSpec):
-    """One chunk a document where it fits the encoder's window; otherwise cut like `recursive`."""
+    """One chunk a document where it fits the encoder's window (or there are no vectors); else as `recursive`."""
 
     use: Literal["whole"] = "whole"
 
     def build(self, resources: Resources) -> Chunker:
         from rag.chunk.whole import WholeChunker
+        from rag.chunk.window import tokenizer
 
-        return WholeChunker(resources.embedder.tokenizer)
+        return WholeChunker(tokenizer(resources))
 
 
 BUILT_IN: tuple[type[ChunkerSpec], ...] = (

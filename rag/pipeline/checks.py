@@ -31,7 +31,7 @@ def conflicts(pipeline: PipelineSpec) -> Iterator[tuple[Path, str]]:
     yield from _feedback(pipeline)
     yield from _several_indexes(pipeline.ask)
     yield from _layout(pipeline.ask)
-    window = ingest.embed.window()
+    window = ingest.embed.window() if ingest.index.dense is not None else None
     if window is not None and isinstance(ingest.chunk, SizedSpec) and (ingest.chunk.tokens or 0) > window:
         message = f"expected at most {window}, the window of the embedder, got {ingest.chunk.tokens}"
         yield ("ingest", "chunk", "tokens"), message
