@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from rag import Pipeline
 from rag.errors import ConfigError
 from rag.index.binary import BinaryIndex, packed, words
 from rag.index.int8 import scalar_quantizer
@@ -17,6 +18,9 @@ from rag.index.pca import PcaIndex, principal_axes
 from rag.index.segments import SegmentedVectors
 from rag.index.specs import BinarySpec, DenseIndexSpec, MatryoshkaSpec, PcaSpec
 from rag.index.tensors import map_tensors, write_tensors
+from rag.retrieve.specs import DenseRetrieverSpec
+from rag.testing import check_retriever
+from rag.testing.sample import TEXTS
 
 SPECS: list[DenseIndexSpec] = [
     PcaSpec(dimension=6, rescore=20),
@@ -205,3 +209,23 @@ def test_other_options_make_another_file(spec: DenseIndexSpec, tmp_path: Path) -
     changed = {"pca": {"dimension": 5}, "matryoshka": {"dimension": 4}}
     spec.model_copy(update=changed[spec.use]).build(vectors).search(unit(1), k=3, allowed=None)
     assert json.loads(note.read_text())["key"] != before
+
+
+@pytest.mark.usefixtures("always_approximate")
+@pytest.mark.parametrize(
+    "dense",
+    ["{use: pca, variance: 0.9}", "{use: matryoshka, dimension: 32}", "{use: int8}", "{use: binary, rescore: 4}"],
+)
+def test_a_retriever_over_codes_keeps_the_contract(
+    dense: str, own_directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rag.retrieve.dense.MARGIN", 0)  # or it would ask for all chunks of the sample
+    Path("docs").mkdir()
+    for name, text in TEXTS.items():
+        Path("docs", Path(name).name).write_text(text, encoding="utf-8")
+    overrides = ["ingest.load=[{use: files, root: docs}]", "ingest.embed={use: hash}", f"ingest.index.dense={dense}"]
+    with Pipeline.from_yaml("hybrid", overrides=overrides) as pipeline:
+        pipeline.ingest()
+        check_retriever(DenseRetrieverSpec(k=3).build(pipeline._built.resources), k=3)
+        (file,) = (path for path in Path(".ragloom/index/dense").iterdir() if path.suffix != ".json")
+        assert file.stem in dense  # searched by codes, not exactly
