@@ -30,7 +30,7 @@ from pathlib import Path
 import numpy as np
 
 from rag import Pipeline
-from rag.compress.base import Compression
+from rag.compress.base import Compression, Compressor
 from rag.compress.budget import Budget, Redundant, Scores, Selection
 from rag.compress.extract import ExtractiveCompressor
 from rag.compress.hybrid import HybridSentences
@@ -212,7 +212,7 @@ def knapsack(resources: SampleResources, ratio: float, sharpness: float) -> Extr
     return ExtractiveCompressor(resources, selector, keep=1000)
 
 
-def run(compressor: ExtractiveCompressor, cases: Sequence[Case]) -> tuple[float, float]:
+def run(compressor: Compressor, cases: Sequence[Case]) -> tuple[float, float]:
     """The recall over all cases and the seconds of CPU a case."""
     started = time.process_time()
     kept: list[Compression] = []
