@@ -19,6 +19,8 @@ from rag.retrieve.specs import DbsfSpec, RrfSpec, SingleSpec, WeightedSpec, ZSco
 if TYPE_CHECKING:
     from rag.pipeline.spec import AskSpec, IngestSpec, PipelineSpec
 
+_INDEXES = "ingest.index."
+
 
 def conflicts(pipeline: PipelineSpec) -> Iterator[tuple[Path, str]]:
     """What does not fit together, each with the path of the value that should change. No model is loaded for it."""
@@ -29,6 +31,7 @@ def conflicts(pipeline: PipelineSpec) -> Iterator[tuple[Path, str]]:
     yield from _token_states(pipeline)
     yield from _late(ingest)
     yield from _feedback(pipeline)
+    yield from _without_effect(pipeline.ask)
     yield from _several_indexes(pipeline.ask)
     yield from _layout(pipeline.ask)
     window = ingest.embed.window() if ingest.index.dense is not None else None
@@ -79,6 +82,17 @@ def _feedback(pipeline: PipelineSpec) -> Iterator[tuple[Path, str]]:
         if isinstance(spec, Rm3Spec) and sparse is not None and not isinstance(sparse, Bm25Spec):
             message = f"'rm3' weighs the terms of 'bm25', ingest.index.sparse is {sparse.use!r}"
             yield ("ask", "retrieve", at, "use"), message
+
+
+def _without_effect(ask: AskSpec) -> Iterator[tuple[Path, str]]:
+    """A transform that changes one kind of retrieval alone, where every retriever is known to be of the other kind."""
+    used = [{need for need in spec.needs if need.startswith(_INDEXES)} for spec in ask.retrieve]
+    for at, spec in enumerate(ask.transform):
+        for need in spec.needs:
+            if need.startswith(_INDEXES) and all(known and need not in known for known in used):
+                kind = need.removeprefix(_INDEXES)
+                message = f"{spec.use!r} changes what {kind} retrieval searches for, ask.retrieve has none"
+                yield ("ask", "transform", at, "use"), message
 
 
 def _several_indexes(ask: AskSpec) -> Iterator[tuple[Path, str]]:

@@ -95,3 +95,16 @@ def test_a_fuser_for_one_ranking_is_refused_beside_a_transform_that_makes_severa
         PipelineSpec.from_yaml(common + "[{use: multi-query}]\n", environ={})
     spec = PipelineSpec.from_yaml(common + "[{use: hyde}]\n", environ={})
     assert isinstance(spec.ask, AskSpec)
+
+
+def test_a_transform_for_a_kind_of_retrieval_that_is_not_there_is_refused() -> None:
+    sparse = "llm: {use: given}\nask: {retrieve: [{use: sparse}], transform: [{use: hyde}]}"
+    with pytest.raises(ConfigError, match="'hyde' changes what dense retrieval searches for"):
+        PipelineSpec.from_yaml(sparse, environ={})
+    dense = "llm: {use: given}\nask: {retrieve: [{use: vector-prf}], transform: [{use: genqr-ensemble}]}"
+    with pytest.raises(ConfigError, match="'genqr-ensemble' changes what sparse retrieval searches for"):
+        PipelineSpec.from_yaml(dense, environ={})
+    routed = "{use: routed, search: dense, sources: {a: {description: x}}}"  # may well be dense: not known to be sparse
+    PipelineSpec.from_yaml(
+        f"llm: {{use: given}}\nask: {{retrieve: [{routed}], transform: [{{use: hyde}}]}}", environ={}
+    )
