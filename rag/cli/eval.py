@@ -81,6 +81,9 @@ def evaluate(
         Path | None,
         typer.Option("--out", metavar="FILE", help="Also write the report: .html or .json."),
     ] = None,
+    show: Annotated[
+        int, typer.Option("--show", min=0, metavar="N", help="Show the N questions that gained and lost most.")
+    ] = 0,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
     json: JsonOption = False,
 ) -> None:
@@ -118,7 +121,7 @@ def evaluate(
         )
     if out is not None:
         _write(out, report)
-    typer.echo(to_json(report) if json else to_text(report))
+    typer.echo(to_json(report) if json else to_text(report, examples=show))
     if any(system.failures for system in report.systems):
         raise typer.Exit(FAILED)
 

@@ -215,7 +215,7 @@ def _result(
         name=system.name,
         pipeline=system.source,
         changes=system.changes,
-        yaml=system.pipeline.to_yaml(),
+        yaml=system.pipeline.spec.to_yaml(full=True),
         results=results,
         runs=tuple(asked.runs),
         cost=Cost(

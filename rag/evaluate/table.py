@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator, Sequence
 
 from rag.evaluate.report import EvalReport, SystemResult
@@ -9,14 +10,18 @@ from rag.evaluate.report import EvalReport, SystemResult
 NONE = "–"
 
 
-def to_text(report: EvalReport) -> str:
-    """Quality, comparison and cost, each a table; then the notes."""
+def to_text(report: EvalReport, *, examples: int = 0) -> str:
+    """Quality, comparison and cost, each a table; then the notes.
+
+    With `examples`, so many questions that gained and lost most, on the first metric, for each compared system.
+    """
     asked = report.dataset
     kinds = [(asked.judged, "judged"), (asked.unanswerable, "unanswerable"), (asked.unjudged, "unjudged")]
     counts = ", ".join(f"{number} {word}" for number, word in kinds if number)
     parts = [f"{asked.name}: {asked.questions} questions ({counts})", _quality(report)]
     if report.comparisons:
         parts.append(_comparisons(report))
+        parts += [_examples(report, system, examples) for system in report.systems[1:] if examples]
     parts.append(_costs(report))
     if report.notes:
         parts.append("\n".join(f"note: {note}" for note in report.notes))
@@ -60,6 +65,17 @@ def _comparisons(report: EvalReport) -> str:
             ]
         )
     return _table(rows, left=2)
+
+
+def _examples(report: EvalReport, system: SystemResult, count: int) -> str:
+    metric = next(metric.name for metric in report.metrics if metric.by_question)
+    moved = [(question, change) for question, change in report.differences(metric, system.name) if change]
+    shown = moved if len(moved) <= 2 * count else moved[:count] + moved[-count:]
+    rows = [
+        [f"{change:+.4f}", question, textwrap.shorten(report.text(question), 80, placeholder=" …")]
+        for question, change in shown
+    ]
+    return _table([[f"{metric}, {system.name}", "id", "question"], *rows], left=3)
 
 
 def _costs(report: EvalReport) -> str:

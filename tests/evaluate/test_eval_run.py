@@ -10,7 +10,7 @@ import ir_measures
 import pytest
 from ir_measures import RR, R, nDCG
 
-from rag import Components, Pipeline, Query, Ranking
+from rag import Components, Pipeline, PipelineSpec, Query, Ranking
 from rag.errors import BackendError, ConfigError, UnknownNameError
 from rag.evaluate import evaluate
 from rag.evaluate.costs import Price
@@ -18,6 +18,7 @@ from rag.evaluate.datasets import load_dataset
 from rag.evaluate.report import EvalReport
 from rag.evaluate.run import run
 from rag.evaluate.systems import System, candidates, open_systems
+from rag.evaluate.table import to_text
 from rag.rerank.base import Reranker
 from rag.testing.models import ScriptedModel
 from rag.types import ScoredChunk
@@ -269,6 +270,11 @@ def test_two_systems_are_compared_question_by_question(given: Callable[..., Syst
     assert (found.wins, found.losses, found.ties, found.difference, found.p) == (1, 1, 0, 0.0, 1.0)
     assert not found.significant
     assert report.comparison("MRR@10", "right") is None
+    shown = to_text(report, examples=1)
+    assert [line.split()[:2] for line in shown.splitlines() if line[:2] in ("+0", "-0")] == [
+        ["+0.5000", "q2"],
+        ["-0.5000", "q1"],
+    ]
 
 
 def test_the_same_seed_gives_the_same_report_times_apart(measured: Callable[..., EvalReport]) -> None:
@@ -282,6 +288,7 @@ def test_every_stage_has_its_time_and_the_report_is_json(measured: Callable[...,
     stages = [(stage.stage, stage.use) for stage in report.baseline.cost.stages]
     assert stages == [("retrieve", "dense"), ("retrieve", "sparse"), ("fuse", "zscore")]
     assert report.baseline.cost.latency is not None
+    assert PipelineSpec.from_yaml(report.baseline.yaml).ask.fuse.use == "zscore"
     text = json.dumps(report.as_dict(), allow_nan=False)
     assert json.loads(text)["systems"][0]["results"]["nDCG@10"]["mean"] == report.baseline.results["nDCG@10"].mean
 
