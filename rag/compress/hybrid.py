@@ -73,28 +73,27 @@ class HybridSentences:
         self.duplicate_cosine = duplicate_cosine
 
     def select(self, query: Query, sentences: Sequence[Sentence], chunks: Sequence[Chunk], reader: Reader) -> Selection:
-        embedder = self.resources.embedder
+        weights, embedder = self.weights, self.resources.embedder
         terms = Terms(query.text, sentences, analyzer_of(reader))
         of_chunk = np.array([sentence.chunk for sentence in sentences])
         words = terms.bm25()
-        scores = self.weights.words * words / (words.max() or 1.0) + self.weights.lead * lead(sentences)
-        scores += self.weights.rank / (1 + of_chunk)
-        if not (self.weights.nearness or self.weights.chunk):
-            scores += self.weights.bridge * bridge(scores, sentences, terms)
-            return self.budget.select(scores, sentences, chunks, embedder.tokenizer)
-        question = embedder.embed_queries([query.text])[0]
-        of_chunks = chunk_nearness(question, chunks, reader, embedder)[of_chunk]
-        nearness = UNREAD * of_chunks
-        scores += self.weights.chunk * of_chunks
-        first = scores + self.weights.nearness * nearness
-        best = np.argsort(-(first + self.weights.bridge * bridge(first, sentences, terms)), kind="stable")[: self.embed]
-        vectors = np.zeros((len(sentences), len(question)), np.float32)  # of what is not embedded: near to nothing
-        if len(best) and self.weights.nearness:
-            vectors[best] = sentence_vectors([sentences[at].in_context for at in best], embedder)
-            nearness[best] = vectors[best] @ question
-        scores += self.weights.nearness * nearness
-        scores += self.weights.bridge * bridge(scores, sentences, terms)
-        redundant = near(vectors, cosine=self.duplicate_cosine)
+        scores = weights.words * words / (words.max() or 1.0) + weights.lead * lead(sentences)
+        scores += weights.rank / (1 + of_chunk)
+        redundant = None
+        if weights.nearness or weights.chunk:
+            question = embedder.embed_queries([query.text])[0]
+            of_chunks = chunk_nearness(question, chunks, reader, embedder)[of_chunk]
+            nearness = UNREAD * of_chunks
+            scores += weights.chunk * of_chunks
+            if self.embed:
+                first = scores + weights.nearness * nearness
+                best = _best(first + weights.bridge * bridge(first, sentences, terms), self.embed)
+                vectors = np.zeros((len(sentences), len(question)), np.float32)  # what is not embedded is near nothing
+                vectors[best] = sentence_vectors([sentences[at].in_context for at in best], embedder)
+                nearness[best] = vectors[best] @ question
+                redundant = near(vectors, cosine=self.duplicate_cosine)
+            scores += weights.nearness * nearness
+        scores += weights.bridge * bridge(scores, sentences, terms)
         return self.budget.select(scores, sentences, chunks, embedder.tokenizer, redundant=redundant)
 
 
@@ -108,7 +107,7 @@ def bridge(scores: Scores, sentences: Sequence[Sentence], terms: Terms) -> Score
 
     What is left out still counts in the whole: a heading that the question names but for one word leads nowhere new.
     """
-    best = np.argsort(-scores, kind="stable")[:BRIDGES].tolist()
+    best = _best(scores, BRIDGES)
     shares: dict[tuple[str, str], float] = {}
     for at, sentence in enumerate(sentences):
         key = sentence.span.document_id, sentence.heading
@@ -119,3 +118,9 @@ def bridge(scores: Scores, sentences: Sequence[Sentence], terms: Terms) -> Score
         named = [terms.weight((heading & other.keys()) - terms.question.keys()) for other in others]
         shares[key] = max(named, default=0.0) / (terms.weight(heading) or 1.0)
     return np.array([shares.get((sentence.span.document_id, sentence.heading), 0.0) for sentence in sentences])
+
+
+def _best(scores: Scores, count: int) -> list[int]:
+    """The positions of the `count` best, equal scores in their order."""
+    best: list[int] = np.argsort(-scores, kind="stable")[:count].tolist()
+    return best
