@@ -49,7 +49,7 @@ def test_prices_are_by_model_and_of_a_million_tokens(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["small: 3", "small: {prompt: 1}", "small: {prompt: -1, completion: 1}", "- small", "{"]
+    "text", ["small: 3", "small: {prompt: 1}", "small: {prompt: -1, completion: 1}", "- a", "{"]
 )
 def test_a_table_of_prices_that_is_written_wrong_is_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "prices.yaml"
