@@ -48,9 +48,7 @@ def test_prices_are_by_model_and_of_a_million_tokens(tmp_path: Path) -> None:
     assert Price(prompt=0.5, completion=1.5).of(Usage(1_000_000, 2_000_000)) == 3.5
 
 
-@pytest.mark.parametrize(
-    "text", ["small: 3", "small: {prompt: 1}", "small: {prompt: -1, completion: 1}", "- a", "{"]
-)
+@pytest.mark.parametrize("text", ["small: 3", "small: {prompt: 1}", "small: {prompt: -1, completion: 1}", "- a", "{"])
 def test_a_table_of_prices_that_is_written_wrong_is_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "prices.yaml"
     path.write_text(text)
