@@ -45,8 +45,8 @@ class ParentExpander:
         reach = 8 * self.tokens  # code points; doubled until either side has enough
         while True:
             around = sentences_around(text, start, end, reach=reach)
-            before = [one for one in around if lowest <= one[0] and one[1] <= start]
-            after = [one for one in around if end <= one[0] and one[1] <= highest]
+            before = [one for one in around if max(lowest, start - reach) <= one[0] and one[1] <= start]
+            after = [one for one in around if end <= one[0] and one[1] <= min(highest, end + reach)]
             inside = [one for one in around if one[0] < end and start < one[1]]
             core = min([start, *(one[0] for one in inside)]), max([end, *(one[1] for one in inside)])
             costs_after, costs_before = self._counts(text, after), self._counts(text, before[::-1])

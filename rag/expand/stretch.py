@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import TYPE_CHECKING, TypeAlias
 
 from rag.text.sentences import sentences
@@ -63,7 +64,13 @@ def sentences_around(text: str, start: int, end: int, *, reach: int) -> list[Ran
     """
     first = max(_behind(text, "\n\n", max(0, start - reach)), _behind(text, "\n\r\n", max(0, start - reach)))
     last = min(_before(text, "\n\n", min(len(text), end + reach)), _before(text, "\n\r\n", min(len(text), end + reach)))
-    return [(first + begin, first + finish) for begin, finish in sentences(text[first:last])]
+    return [(first + begin, first + finish) for begin, finish in _sentences(text[first:last])]
+
+
+@lru_cache(maxsize=64)
+def _sentences(text: str) -> tuple[Range, ...]:
+    """Remembered, since the hits of a document without empty lines all ask for the whole of it."""
+    return tuple(sentences(text))
 
 
 def _behind(text: str, empty_line: str, at: int) -> int:
