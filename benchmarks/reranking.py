@@ -6,8 +6,8 @@ INDEX_DIR holds one index a set, as the pipeline `hybrid` makes it (`rag ingest`
 are not there are ingested into it. The fused ranking of each question is kept, every reranker orders the same one, and
 the first ten chunks of each are compared. A document's place is its best chunk's. A line a set and reranker: nDCG@10,
 the difference to no reranking with its 95 % interval, milliseconds of the processor a question, candidates scored.
-Token vectors are encoded before the clock runs, so times are those of scoring; encoding costs a pass of the embedder
-for each candidate scored. The last line sums up.
+Candidates are encoded before the clock runs, so times are those of encoding the question and of scoring; encoding costs
+a pass of the embedder for each candidate scored. The last line sums up.
 """
 
 from __future__ import annotations

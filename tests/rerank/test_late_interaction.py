@@ -191,7 +191,8 @@ def test_a_long_text_is_encoded_in_parts(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_an_embedder_of_texts_alone_is_refused() -> None:
     with pytest.raises(ModelError, match="object gives vectors of texts, not of tokens"):
         EmbedderTokenEncoder(object()).encode_queries(["a"])
-    text = "version: 1\ningest: {embed: {use: onnx, dimension: 64}}\nask: {rerank: [{use: late-interaction}]}"
+    pair = "{use: asymmetric, query: {use: hash}, document: {use: hash}}"
+    text = f"version: 1\ningest: {{embed: {pair}}}\nask: {{rerank: [{{use: late-interaction}}]}}"
     with pytest.raises(Exception, match="'late-interaction' needs token states"):
         PipelineSpec.from_yaml(text)
 
