@@ -7,13 +7,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from rag import Chunk, Components, Expanded, Pipeline, Query, Ranking, Span
+from rag import Components, Expanded, Pipeline, Query, Ranking
 from rag.cli.graph import as_mermaid
 from rag.cli.render import trace
-from rag.compress.sentences import chunk_vectors
 from rag.pipeline.spec import load_spec
 
 ROWS = [
@@ -74,18 +72,6 @@ def test_the_stream_says_when_a_ranking_was_widened(pipeline: Pipeline) -> None:
     assert kinds[:3] == ["Retrieved", "Expanded", "Compressed"]
     widened = next(event for event in pipeline.stream(["Do dogs bark?"]) if isinstance(event, Expanded))
     assert widened.ranking == pipeline.search("Do dogs bark?").ranking
-
-
-def test_to_a_compressor_a_stretch_is_as_near_as_the_mean_of_its_chunks(pipeline: Pipeline) -> None:
-    reader = pipeline.index.reader()
-    sentences = reader.chunks_of("open")
-    text = reader.document("open").text
-    end = sentences[1].span.end
-    stretch = Chunk(span=Span("open", 0, end), text=text[:end])
-    vectors = reader.vectors(reader.rows_of(sentences))
-    mean = vectors[:2].sum(axis=0) / np.linalg.norm(vectors[:2].sum(axis=0))
-    found = chunk_vectors([sentences[3], stretch, sentences[1]], reader, pipeline.resources)
-    assert found == pytest.approx(np.stack([vectors[3], mean, vectors[1]]), abs=1e-6)
 
 
 def test_sentences_are_kept_of_what_was_widened(overrides: list[str]) -> None:
