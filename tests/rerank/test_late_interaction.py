@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -10,10 +11,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from rag.embed.hash import HashEmbedder
+from rag.embed.specs import EmbedderSpec
 from rag.errors import ModelError
 from rag.models.token_cache import CachedTokenEncoder
 from rag.models.token_encoder import EmbedderTokenEncoder, MultiVectorTokenEncoder, maxsim, unit_rows
-from rag.pipeline.spec import PipelineSpec
+from rag.pipeline.spec import AskSpec, IngestSpec, PipelineSpec
 from rag.rerank.late_interaction import LateInteractionReranker, early_exit, rarity, unpruned
 from rag.rerank.specs import LateInteractionSpec
 from rag.testing import check_reranker, sample
@@ -22,6 +24,12 @@ from rag.types import Query, Ranking
 from .conftest import names, ranked
 
 Floats = NDArray[np.float32]
+
+
+class TextsOnlySpec(EmbedderSpec):
+    """An embedder of a plug-in, which has a vector for a text and none for its tokens."""
+
+    use: Literal["texts-only"] = "texts-only"
 
 
 class Axes:
@@ -191,10 +199,8 @@ def test_a_long_text_is_encoded_in_parts(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_an_embedder_of_texts_alone_is_refused() -> None:
     with pytest.raises(ModelError, match="object gives vectors of texts, not of tokens"):
         EmbedderTokenEncoder(object()).encode_queries(["a"])
-    pair = "{use: asymmetric, query: {use: hash}, document: {use: hash}}"
-    text = f"version: 1\ningest: {{embed: {pair}}}\nask: {{rerank: [{{use: late-interaction}}]}}"
-    with pytest.raises(Exception, match="'late-interaction' needs token states"):
-        PipelineSpec.from_yaml(text)
+    with pytest.raises(ValueError, match="'late-interaction' needs token states, which 'texts-only'"):
+        PipelineSpec(ingest=IngestSpec(embed=TextsOnlySpec()), ask=AskSpec(rerank=(LateInteractionSpec(),)))
 
 
 @pytest.mark.parametrize(
