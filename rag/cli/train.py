@@ -85,7 +85,7 @@ def router(
     aggregate: Annotated[
         Aggregate, typer.Option("--aggregate", help="As the pipeline will: `max` or `mean` over an expert's pilots.")
     ] = "max",
-    least_margin: Annotated[float, typer.Option("--least-margin", min=0, help="As the pipeline will.")] = 0.02,
+    least_margin: Annotated[float, typer.Option("--least-margin", min=0, help="As the pipeline will.")] = 0.0,
     seed: SeedOption = 0,
     json: JsonOption = False,
 ) -> None:
@@ -136,6 +136,9 @@ def _summary(report: AdapterReport, out: Path) -> str:
         f"({report.after - report.before:+.4f}, 95 % between {low:+.4f} and {high:+.4f}, p = {report.p:.3f})",
         f"{report.seen:.0%} of the documents relevant to held-out questions are relevant to training questions too",
     ]
+    if report.fresh_before is not None and report.fresh_after is not None:
+        figures = f"{report.fresh_before:.4f} before, {report.fresh_after:.4f} after"
+        lines.append(f"on the {report.fresh} held-out questions with none of these: {figures}")
     if report.gained:
         lines.append(f"{out} written; use it with --set ingest.embed.adapter={out}")
     else:

@@ -42,7 +42,7 @@ class Router:
             vectors: (n, d), the encoder's.
             aggregate: whether an expert's similarity is that of its nearest pilot or the mean of all its pilots. The
                 authors' code takes the nearest, the paper describes the mean.
-            least_margin: expert 0 takes a query whose best expert is not further ahead of the next than this.
+            least_margin: expert 0 takes a query whose best expert is ahead of the next by less than this.
 
         >>> pilots = np.array([[1, 0], [0.8, 0.6], [0.6, 0.8]], np.float32)
         >>> router = Router(pilots, np.array([1, 1, 2]), ())

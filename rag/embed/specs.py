@@ -200,8 +200,8 @@ class RoutedSpec(EmbedderSpec):
     """A file that `rag train router` made for this encoder."""
     aggregate: Literal["max", "mean"] = "max"
     """How similar an expert is: as its nearest pilot, or as the mean of its pilots."""
-    least_margin: float = Field(0.02, ge=0)
-    """The encoder alone takes queries whose best expert is not further ahead of the next in cosine."""
+    least_margin: float = Field(0.0, ge=0)
+    """The encoder alone takes queries whose best expert is ahead of the next by less than this, in cosine."""
 
     def window(self) -> int | None:
         return self.base.window()

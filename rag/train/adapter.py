@@ -44,8 +44,8 @@ class AdapterReport:
 
     `epoch` is the one that was kept, counted from 1; 0 where none was better than the plain encoder on validation.
     `interval` (95 %, bootstrap) and `p` (paired randomisation) are of the gain. `seen` is the share of the documents
-    relevant to held-out questions that are relevant to training questions too: where it is high, a gain on documents
-    that nobody asked about yet is not shown.
+    relevant to held-out questions that are relevant to training questions too. `fresh` counts the held-out questions
+    with none of these, `fresh_before` and `fresh_after` are theirs: what to expect of documents nobody asked about yet.
     """
 
     training: int
@@ -60,6 +60,9 @@ class AdapterReport:
     interval: tuple[float, float]
     p: float
     seen: float
+    fresh: int
+    fresh_before: float | None
+    fresh_after: float | None
 
     @property
     def gained(self) -> bool:
@@ -95,6 +98,9 @@ def train_adapter(examples: Examples, options: AdapterOptions) -> tuple[Adapter,
     old = examples.ndcg(held_out, examples.vectors[held_out])
     new = examples.ndcg(held_out, best.apply(examples.vectors[held_out]))
     gains = [after - before for after, before in zip(new, old, strict=True)]
+    known = _relevant(examples, training)
+    fresh = [place for place, at in enumerate(held_out) if not examples.examples[at].question.documents & known]
+    judged = _relevant(examples, held_out)
     return best, AdapterReport(
         training=len(training),
         validation=len(validation),
@@ -107,15 +113,15 @@ def train_adapter(examples: Examples, options: AdapterOptions) -> tuple[Adapter,
         after=float(np.mean(new)),
         interval=bootstrap(gains, seed=options.seed),
         p=sign_flip(gains, seed=options.seed),
-        seen=_seen(examples, training, held_out),
+        seen=len(judged & known) / len(judged),
+        fresh=len(fresh),
+        fresh_before=float(np.mean([old[place] for place in fresh])) if fresh else None,
+        fresh_after=float(np.mean([new[place] for place in fresh])) if fresh else None,
     )
 
 
-def _seen(examples: Examples, training: NDArray[np.int64], held_out: NDArray[np.int64]) -> float:
-    asked, judged = (
-        {name for at in some for name in examples.examples[at].question.documents} for some in (training, held_out)
-    )
-    return len(asked & judged) / len(judged)
+def _relevant(examples: Examples, at: NDArray[np.int64]) -> set[str]:
+    return {name for place in at for name in examples.examples[place].question.documents}
 
 
 def _untrained(examples: Examples, options: AdapterOptions, random: np.random.Generator) -> Adapter:

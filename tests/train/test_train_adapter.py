@@ -16,6 +16,7 @@ from rag.evaluate.datasets import load_dataset
 from rag.pipeline.build import Components
 from rag.train.adapter import AdapterOptions, train_adapter
 from rag.train.examples import Examples
+from rag.train.split import Split
 
 TOPICS = 8
 PIPELINE = """
@@ -64,6 +65,7 @@ def test_an_adapter_learns_what_questions_call_things_and_it_holds_on_questions_
     assert report.p < 0.001
     assert report.interval[0] > 0.3
     assert report.seen == 1  # every topic is asked about in training too
+    assert (report.fresh, report.fresh_before, report.fresh_after) == (0, None, None)
     again, same = train_adapter(examples, AdapterOptions(epochs=40))
     assert again.u.tolist() == adapter.u.tolist()
     assert same == report
@@ -146,3 +148,23 @@ def test_the_command_writes_nothing_where_nothing_is_gained(own_directory: Path)
     report = json.loads(done.output)
     assert done.exit_code == int(report["after"] <= report["before"])
     assert Path("a.safetensors").exists() == (report["after"] > report["before"])
+
+
+def test_questions_about_documents_that_trained_nothing_are_judged_apart(own_directory: Path) -> None:
+    Path("p.yaml").write_text(PIPELINE)
+    write_set(Path("set"), questions=250, speaks="q")
+    corpus, qrels = Path("set/corpus.jsonl"), Path("set/qrels.tsv")
+    own = Split.of(250, seed=0).held_out[:7].tolist()
+    extra = [{"_id": f"own{n}", "title": "", "text": f"own d{n % TOPICS} word{n}"} for n in own]
+    corpus.write_text("\n".join([corpus.read_text(), *map(json.dumps, extra)]))
+    judged = [line for line in qrels.read_text().splitlines() if line.split("\t")[0] not in {f"q{n}" for n in own}]
+    qrels.write_text("\n".join([*judged, *(f"q{n}\town{n}\t1" for n in own)]))
+    with Pipeline.from_yaml("p.yaml") as pipeline:
+        pipeline.ingest()
+        examples = Examples(pipeline, load_dataset("set"))
+        adapter, report = train_adapter(examples, AdapterOptions(epochs=10))
+    assert report.fresh == 7
+    assert report.seen == pytest.approx(40 / 47)
+    at = np.array(own)
+    assert report.fresh_before == pytest.approx(np.mean(examples.ndcg(at, examples.vectors[at])))
+    assert report.fresh_after == pytest.approx(np.mean(examples.ndcg(at, adapter.apply(examples.vectors[at]))))
