@@ -63,7 +63,7 @@ class OnnxSpec(EmbedderSpec):
         return 254 if self.model == "minilm" and not self.document_prompt else None
 
     def has_token_states(self) -> bool:
-        return True
+        return self.dimension is None
 
     def missing(self) -> str | None:
         return _missing_file(self.adapter)
@@ -107,7 +107,7 @@ class SentenceTransformersSpec(EmbedderSpec):
     """A file that `rag train adapter` made for this model: it changes the vectors of queries, so the index stays."""
 
     def has_token_states(self) -> bool:
-        return True
+        return self.dimension is None
 
     def missing(self) -> str | None:
         return _missing_file(self.adapter)
