@@ -16,7 +16,8 @@ class Spec(BaseModel):
     """
 
     needs: ClassVar[tuple[str, ...]] = ()
-    """What must be there for it to work: a path that must not be null (``ingest.index.dense``), or any ``llm``."""
+    """What must be there for it to work: a path that must not be null (``ingest.index.dense``), any ``llm``, or
+    ``attention``, an `llm` that shows where it looks."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
