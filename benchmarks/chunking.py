@@ -47,8 +47,13 @@ CHUNKERS: Mapping[str, Sequence[str]] = {
     "topic": ["ingest.chunk={use: topic, tokens: 200}"],
     "sentences": ["ingest.chunk={use: sentences}"],
     "sentences-3": ["ingest.chunk={use: sentences, sentences: 3, overlap: 1}"],
-    "sentence-window": ["ingest.chunk={use: sentences}", "ask.expand=[{use: window, reach: 3}]"],
-    "recursive-parent": ["ingest.chunk.tokens=100", "ask.expand=[{use: parent, kind: tokens, tokens: 300}]"],
+    "sentence-window": ["ingest.chunk={use: sentences}", "ask.expand=[{use: window, reach: 3}]", "ask.fuse.keep=10"],
+    "sentence-window-20": ["ingest.chunk={use: sentences}", "ask.expand=[{use: window, reach: 3}]", "ask.fuse.keep=20"],
+    "recursive-parent": [
+        "ingest.chunk.tokens=100",
+        "ask.expand=[{use: parent, kind: tokens, tokens: 200}]",
+        "ask.fuse.keep=10",
+    ],
     "late": ["ingest.embed={use: late}"],
 }
 
