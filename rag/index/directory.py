@@ -5,6 +5,8 @@
     index.sqlite          the truth and the only commit point: documents, chunks, metadata, access, postings, manifest
     vectors/000007.f32    immutable once named in index.sqlite: (rows, dimension) float32, C order, memory-mapped
     dense/                files of approximate indexes: derived, rebuilt when behind or damaged
+    multivector/          token vectors, and what is made of them: derived, encoded when a search first needs them
+    learned-sparse/       weighted terms of a learned sparse encoder: likewise
     embeddings.sqlite     the embedding cache: may be deleted at any time
     enrichments.sqlite    replies of the language model that enriches: may be deleted, and then has to be asked again
     LOCK                  held by the one writer, its process id inside
@@ -27,6 +29,9 @@ from rag.index.records import Manifest
 if TYPE_CHECKING:
     from rag.index.specs import IndexSpec
     from rag.index.writer import Writer
+
+
+DERIVED = ("dense", "multivector", "learned-sparse")
 
 
 class IndexDirectory:
@@ -128,7 +133,7 @@ class IndexDirectory:
         return Writer(self.path, self.spec, identity)
 
     def rebuild(self, *, dense: bool = True, sparse: bool = True) -> None:
-        """Make derived parts anew from the truth: approximate dense indexes, and the terms of every chunk.
+        """Make derived parts anew from the truth: approximate indexes, what encoders keep, the terms of every chunk.
 
         Raises:
             IndexLockedError: another writer holds the lock.
@@ -139,7 +144,8 @@ class IndexDirectory:
             if sparse and self.spec.sparse is not None:
                 writer.rebuild_terms()
             if dense:
-                shutil.rmtree(self.path / "dense", ignore_errors=True)
+                for folder in DERIVED:
+                    shutil.rmtree(self.path / folder, ignore_errors=True)
 
     def reembed(self, identity: EmbedderIdentity, embed: Callable[[Sequence[str]], Vectors]) -> int:
         """Replace every vector by `embed` of the chunks' indexed texts (``rag rebuild --embed-only``); the generation.

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
-Tensor: TypeAlias = NDArray[np.float32] | NDArray[np.uint64] | NDArray[np.int64]
-_DTYPES = {"F32": "<f4", "U64": "<u8", "I64": "<i8"}
+Tensor: TypeAlias = NDArray[np.float32] | NDArray[np.uint64] | NDArray[np.int64] | NDArray[np.int32] | NDArray[np.int8]
+_DTYPES = {"F32": "<f4", "U64": "<u8", "I64": "<i8", "I32": "<i4", "I8": "i1"}
 
 
 def map_tensors(path: Path) -> dict[str, Tensor]:
@@ -31,7 +31,7 @@ def map_tensors(path: Path) -> dict[str, Tensor]:
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    """Write arrays of float32, uint64 or int64.
+    """Write arrays of float32, uint64, int64, int32 or int8.
 
     Raises:
         OSError: the disk is full, or the folder cannot be written to.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+from hashlib import blake2b
 from pathlib import Path
 
 
@@ -23,6 +24,22 @@ def missing_weights(model: str, *, allow_download: bool) -> str | None:
     return (
         f"no weights of {model!r} on this machine: set `allow_download: true`, or give `model` a folder that has them"
     )
+
+
+def fingerprint(model: str) -> str:
+    """What tells the weights of one name from others put in their place: of a folder, a hash of its files' times.
+
+    The name alone for a model of the hub.
+    """
+    folder = Path(model).expanduser()
+    if not folder.is_dir():
+        return model
+    digest = blake2b(digest_size=8)
+    for path in sorted(folder.rglob("*")):
+        if path.is_file():
+            found = path.stat()
+            digest.update(f"{path.relative_to(folder)} {found.st_size} {found.st_mtime_ns}\n".encode())
+    return f"{folder.name} {digest.hexdigest()}"
 
 
 def _in_hub_cache(model: str) -> bool:

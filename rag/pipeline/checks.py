@@ -12,6 +12,7 @@ from rag.embed.specs import LateSpec
 from rag.enrich.specs import Doc2QuerySpec
 from rag.index.specs import Bm25Spec
 from rag.rerank.specs import LateInteractionSpec, OrderSpec
+from rag.retrieve.encoded_specs import MultiVectorSpec
 from rag.retrieve.feedback_specs import Rm3Spec
 from rag.retrieve.sources_specs import SourcesSpec
 from rag.retrieve.specs import DbsfSpec, RrfSpec, SingleSpec, WeightedSpec, ZScoreSpec
@@ -74,6 +75,10 @@ def _token_states(pipeline: PipelineSpec) -> Iterator[tuple[Path, str]]:
         if isinstance(spec, LateInteractionSpec) and spec.model is None and not embed.has_token_states():
             message = f"'late-interaction' needs token states, which {embed.use!r} as set in ingest.embed does not give"
             yield ("ask", "rerank", at, "use"), f"{message}: set its `model`"
+    for at, retriever in enumerate(pipeline.ask.retrieve):
+        if isinstance(retriever, MultiVectorSpec) and retriever.model is None and not embed.has_token_states():
+            message = f"'multivector' needs token states, which {embed.use!r} as set in ingest.embed does not give"
+            yield ("ask", "retrieve", at, "use"), f"{message}: set its `model`"
 
 
 def _feedback(pipeline: PipelineSpec) -> Iterator[tuple[Path, str]]:

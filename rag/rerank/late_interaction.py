@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from heapq import heapify, heapreplace, nlargest
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rag.models.pruning import early_exit, unpruned
 from rag.models.token_encoder import TokenEncoder, TokenVectors, best_matches
 from rag.rerank.reorder import is_sure, reordered, unchanged
 from rag.types import Query, Ranking, Scalar
@@ -103,50 +103,6 @@ def rarity(matches: Floats, *, at_least: float) -> Floats:
     matching = np.count_nonzero(matches >= at_least, axis=0)
     weights: Floats = np.log1p((size - matching + 0.5) / (matching + 0.5))
     return weights
-
-
-def unpruned(scores: Floats, *, keep: int, share: float) -> int:
-    """How many candidates are worth scoring: those with ``t - share * |t|`` and more, t being the `keep`-th score.
-
-    All, if there are no more than `keep`. A larger share prunes less.
-
-    Args:
-        scores: (n,) of the first stage, best first.
-
-    >>> unpruned(np.array([10, 9, 8, 7.9, 7]), keep=3, share=0.05)  # 7.6 and more
-    4
-    """
-    if len(scores) <= keep:
-        return len(scores)
-    last = scores[keep - 1]
-    return max(keep, int(np.count_nonzero(scores >= last - share * abs(last))))
-
-
-def early_exit(
-    scores: Sequence[float], score: Callable[[int, int], Floats], *, count: int, keep: int, patience: int
-) -> list[float]:
-    """The scores of the first candidates, until `patience` in a row did not get among the best `keep`.
-
-    Args:
-        scores: of those scored already, the first `keep` at least, or all.
-        score: gives the scores from one position up to another; asked for no candidate that is not needed.
-        count: how many candidates there are.
-    """
-    found = list(scores)
-    best = nlargest(keep, (value for value in found if np.isfinite(value)))
-    best += [-np.inf] * (keep - len(best))
-    heapify(best)
-    misses = 0
-    while len(found) < count and misses < patience:
-        at = len(found)
-        for value in score(at, min(count, at + patience - misses)).tolist():
-            found.append(value)
-            if value > best[0]:
-                heapreplace(best, value)
-                misses = 0
-            else:
-                misses += 1
-    return found
 
 
 def _deviation(values: Floats) -> float:

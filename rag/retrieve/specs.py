@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 from pydantic import Field
 
 from rag.config.spec import Spec
+from rag.retrieve.encoded_specs import ENCODED
 from rag.retrieve.feedback_specs import FEEDBACK
 from rag.retrieve.retriever_spec import RetrieverSpec as RetrieverSpec
 from rag.retrieve.sources_specs import SEVERAL_INDEXES
@@ -49,6 +50,7 @@ class SparseRetrieverSpec(RetrieverSpec):
 BUILT_IN_RETRIEVERS: tuple[type[RetrieverSpec], ...] = (
     DenseRetrieverSpec,
     SparseRetrieverSpec,
+    *ENCODED,
     *FEEDBACK,
     *SEVERAL_INDEXES,
 )

@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from rag.embed.hash import HashEmbedder
 from rag.embed.specs import EmbedderSpec
 from rag.errors import ModelError
+from rag.models.pruning import early_exit, unpruned
 from rag.models.token_cache import CachedTokenEncoder
 from rag.models.token_encoder import EmbedderTokenEncoder, MultiVectorTokenEncoder, maxsim, unit_rows
 from rag.pipeline.spec import AskSpec, IngestSpec, PipelineSpec
-from rag.rerank.late_interaction import LateInteractionReranker, early_exit, rarity, unpruned
+from rag.rerank.late_interaction import LateInteractionReranker, rarity
 from rag.rerank.specs import LateInteractionSpec
 from rag.testing import check_reranker, sample
 from rag.types import Query, Ranking

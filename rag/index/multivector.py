@@ -1,0 +1,189 @@
+"""Search by MaxSim over the token vectors of every chunk (late interaction, Khattab and Zaharia, arXiv 2004.12832).
+
+MUVERA's encodings (`rag.index.muvera`) name candidates, MaxSim of the stored token vectors ranks them. Token vectors
+and encodings lie in parts beside the index (`rag.index.parts`), made when a reader first searches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from threading import Lock
+from typing import cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rag.index.base import DenseIndex, Hits, Mask, Rows, Scores
+from rag.index.muvera import FixedDimensionalEncoding
+from rag.index.parts import Kept, Rowed, keep
+from rag.index.ranking import best, spread
+from rag.index.segments import SegmentedVectors
+from rag.index.tensors import Tensor
+from rag.index.token_codes import TokenCodes, coded, maxsim_of_codes
+from rag.models.pruning import early_exit, unpruned
+from rag.models.token_encoder import TokenEncoder, TokenVectors
+
+SAMPLE = 128  # chunks whose scores give mean and deviation, the latter within about 6 %
+SEED = 20_240_607
+BATCH = 128  # texts encoded at a time
+
+
+@dataclass(frozen=True, slots=True)
+class Refinement:
+    """How many candidates are scored by MaxSim. `prune` and `patience` as in `rag.models.pruning`; ``None``: not so."""
+
+    candidates: int = 200
+    prune: float | None = None
+    patience: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FirstPass:
+    """`index` searches the encodings; its rows are the places of `kept`."""
+
+    kept: Kept
+    encoding: FixedDimensionalEncoding
+    index: DenseIndex
+
+
+class MultiVectorIndex:
+    """MaxSim over one generation's chunks: exact where few are allowed, else of the candidates that MUVERA names.
+
+    Token vectors are kept at a byte a dimension, which moves a score by about a thousandth. `mean` and `deviation` are
+    of a fixed random sample.
+    """
+
+    def __init__(
+        self,
+        rows: Rowed,
+        encoder: TokenEncoder,
+        *,
+        encoding: Callable[[int], FixedDimensionalEncoding],
+        first: Callable[[SegmentedVectors], DenseIndex],
+        refinement: Refinement,
+    ) -> None:
+        self.rows = rows
+        self.encoder = encoder
+        self.encoding = encoding
+        self.first = first
+        self.refinement = refinement
+        self._tokens: Kept | None = None
+        self._first_pass: FirstPass | None = None
+        self._lock = Lock()
+
+    def search(self, queries: Sequence[TokenVectors], *, k: int, allowed: Mask | None) -> list[Hits]:
+        """At most `k` rows for each query, given as its (tokens, d) vectors, among those where `allowed` is true.
+
+        What is kept is read at the first call, and what is missing is made.
+        """
+        tokens = self.tokens()
+        mask = self.rows.live if allowed is None else allowed & self.rows.live
+        rows = np.flatnonzero(mask)
+        exactly = len(rows) <= max(k, self.refinement.candidates, SAMPLE)
+        sample = np.random.default_rng(SEED).choice(rows, min(SAMPLE, len(rows)), replace=False)
+        hits: list[Hits] = []
+        for query in queries:
+            codes = coded(query)
+            looked, scores = (
+                (rows, _maxsim(tokens, codes, rows)) if exactly else self._refined(tokens, query, codes, k, mask)
+            )
+            seen = scores if exactly else _maxsim(tokens, codes, sample)
+            mean, deviation = spread(seen[np.isfinite(seen)])
+            kept = np.flatnonzero(np.isfinite(scores))
+            order = kept[np.argsort(looked[kept])]
+            top, top_scores = best(scores[order], looked[order], k=k)
+            hits.append(Hits(top, top_scores, mean, deviation, len(rows), partial(_score, tokens, codes, mean)))
+        return hits
+
+    def maxsim(self, query: TokenVectors, rows: Rows) -> Scores:
+        """The score of any live rows; NaN for a chunk without tokens, and for all where the query has none."""
+        return _maxsim(self.tokens(), coded(query), rows)
+
+    def tokens(self) -> Kept:
+        """The token vectors of every chunk; those of new chunks are encoded now."""
+        with self._lock:
+            if self._tokens is None:
+                self._tokens = keep(self.rows, "tokens", encode=self._encode)
+            return self._tokens
+
+    def first_pass(self) -> FirstPass:
+        """The encodings of every chunk, made of its token vectors where they are missing."""
+        tokens = self.tokens()
+        with self._lock:
+            if self._first_pass is None:
+                self._first_pass = self._encoded(tokens)
+            return self._first_pass
+
+    def _refined(self, tokens: Kept, query: TokenVectors, codes: TokenCodes, k: int, mask: Mask) -> tuple[Rows, Scores]:
+        """The candidates that were scored, and their scores."""
+        options, first = self.refinement, self.first_pass()
+        there = first.kept.rows
+        allowed = (there >= 0) & mask[there]
+        asked = first.encoding.query(query)[np.newaxis]
+        [hits] = first.index.search(asked, k=max(k, options.candidates), allowed=allowed)
+        near = there[hits.rows]
+        wanted = len(near)
+        if options.prune is not None:
+            wanted = unpruned(hits.scores.astype(np.float64), keep=k, share=options.prune)
+        if options.patience is None:
+            return near[:wanted], _maxsim(tokens, codes, near[:wanted])
+        scores = early_exit(
+            _maxsim(tokens, codes, near[: min(k, wanted)]).tolist(),
+            lambda start, end: _maxsim(tokens, codes, near[start:end]).astype(np.float64),
+            count=wanted,
+            keep=k,
+            patience=options.patience,
+        )
+        return near[: len(scores)], np.array(scores, np.float32)
+
+    def _encoded(self, tokens: Kept) -> FirstPass:
+        rows, encoding = self.rows, self.encoding(tokens.parts[0].tensors["codes"].shape[1])
+        key = f"{rows.key} {encoding.options}"
+
+        def encode(some: Rows) -> tuple[NDArray[np.int64], dict[str, Tensor]]:
+            made = [encoding.document(codes.decoded()) for codes in _codes(tokens, some)]
+            return np.ones(len(some), np.int64), {"encodings": np.stack(made)}
+
+        kept = keep(replace(rows, key=key), "encodings", encode=encode)
+        vectors = SegmentedVectors(
+            folder=rows.folder / "first",
+            key=key,
+            dimension=encoding.size,
+            parts=[cast("NDArray[np.float32]", part.tensors["encodings"]) for part in kept.parts],
+            chunks=np.concatenate([part.chunks for part in kept.parts]),
+            live=kept.rows >= 0,
+        )
+        return FirstPass(kept, encoding, self.first(vectors))
+
+    def _encode(self, rows: Rows) -> tuple[NDArray[np.int64], dict[str, Tensor]]:
+        texts = self.rows.texts(rows)
+        found: list[TokenCodes] = []
+        for start in range(0, len(texts), BATCH):
+            found += [coded(vectors) for vectors in self.encoder.encode_documents(texts[start : start + BATCH])]
+        lengths = np.array([len(each.codes) for each in found], np.int64)
+        codes = np.concatenate([each.codes for each in found])
+        return lengths, {"codes": codes, "scales": np.concatenate([each.scales for each in found])}
+
+
+def _maxsim(tokens: Kept, query: TokenCodes, rows: Rows) -> Scores:
+    return maxsim_of_codes(query, _codes(tokens, rows))
+
+
+def _codes(tokens: Kept, rows: Rows) -> list[TokenCodes]:
+    found: list[TokenCodes] = []
+    for part, at in tokens.find(tokens.places[rows]):
+        of_chunk = slice(part.starts[at], part.starts[at + 1])
+        codes, scales = part.tensors["codes"][of_chunk], part.tensors["scales"][of_chunk]
+        found.append(TokenCodes(cast("NDArray[np.int8]", codes), cast("NDArray[np.float32]", scales)))
+    return found
+
+
+def _score(tokens: Kept, query: TokenCodes, mean: float, rows: Rows) -> Scores:
+    """The scores of any rows; what has no tokens, or is of another generation, scores the mean."""
+    there = rows >= 0
+    scores = np.full(len(rows), mean, np.float32)
+    found = _maxsim(tokens, query, rows[there])
+    scores[there] = np.where(np.isfinite(found), found, np.float32(mean))
+    return scores

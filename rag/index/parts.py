@@ -1,0 +1,201 @@
+"""What an encoder made of every chunk, kept in files beside the index: so many rows of values for each chunk.
+
+A file (a part) holds at most `PART` chunks and is complete once its note is written, so that a first encoding that is
+cut short goes on where it stopped. New chunks fill up the last part, then begin others. Deleted chunks are passed over;
+a part of which more than 20 % are deleted is written anew from what it holds. Nothing is encoded twice.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rag.index.base import Mask, Rows
+from rag.index.derived import DEAD, DerivedFile
+from rag.index.tensors import Tensor, map_tensors, write_tensors
+
+if TYPE_CHECKING:
+    from rag.index.reader import Reader
+
+logger = logging.getLogger(__name__)
+
+PART = 1024  # chunks
+STARTS = "starts"  # the name of the tensor that says where the rows of each chunk begin
+
+
+@dataclass(frozen=True, slots=True)
+class Rowed:
+    """What an index over chunks is made from: one generation's rows, and what tells them apart from another index's.
+
+    Attributes:
+        folder: where the parts may lie; made when they are written.
+        key: the index and the encoder. Parts of another key are void.
+        chunks: (rows,) the id of each row's chunk; its text never changes.
+        live: (rows,) false where the chunk was deleted.
+        texts: gives the indexed texts of some live rows.
+    """
+
+    folder: Path
+    key: str
+    chunks: NDArray[np.int64]
+    live: Mask
+    texts: Callable[[Rows], Sequence[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """The rows ``starts[i]`` to ``starts[i + 1]`` of every tensor are those of ``chunks[i]``."""
+
+    chunks: NDArray[np.int64]
+    starts: NDArray[np.int64]
+    tensors: Mapping[str, Tensor]
+
+    def only(self, kept: Mask) -> Part:
+        """The part without the other chunks, in memory."""
+        lengths = np.diff(self.starts)
+        rows = np.repeat(kept, lengths)
+        return Part(
+            self.chunks[kept], starts_of(lengths[kept]), {name: rest[rows] for name, rest in self.tensors.items()}
+        )
+
+    def followed_by(self, other: Part) -> Part:
+        """Both, in memory."""
+        return Part(
+            np.concatenate([self.chunks, other.chunks]),
+            np.concatenate([self.starts, self.starts[-1] + other.starts[1:]]),
+            {name: np.concatenate([mine, other.tensors[name]]) for name, mine in self.tensors.items()},
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """The parts of one generation. A place counts the chunks of all parts; `rows` are those of the index.
+
+    Attributes:
+        bases: (parts + 1,) the first place of each part.
+        rows: (places,) the index's row of each, -1 where the chunk was deleted or stands elsewhere too.
+        places: (rows of the index,) the place of each, -1 where it was deleted.
+    """
+
+    parts: Sequence[Part]
+    bases: NDArray[np.int64]
+    rows: Rows
+    places: Rows
+
+    def find(self, places: Rows) -> list[tuple[Part, int]]:
+        """The part of each place, and its number there."""
+        numbers = np.searchsorted(self.bases, places, side="right") - 1
+        return [
+            (self.parts[number], place)
+            for number, place in zip(numbers.tolist(), (places - self.bases[numbers]).tolist(), strict=True)
+        ]
+
+    @property
+    def bytes(self) -> int:
+        return sum(tensor.nbytes for part in self.parts for tensor in part.tensors.values())
+
+
+def rowed(reader: Reader, name: str, made_by: str) -> Rowed:
+    """The chunks of a reader, for parts in a folder `name` of the index.
+
+    Args:
+        made_by: what tells the encoder from others; each has a folder of its own.
+    """
+    digest = blake2b(made_by.encode(), digest_size=8).hexdigest()
+    return Rowed(
+        folder=reader.path / name / digest,
+        key=f"{reader.manifest.uuid} {made_by}",
+        chunks=reader.chunk_ids,
+        live=reader.live,
+        texts=lambda rows: [chunk.indexed_text for chunk in reader.chunks(rows.tolist())],
+    )
+
+
+def keep(rows: Rowed, name: str, *, encode: Callable[[Rows], tuple[NDArray[np.int64], Mapping[str, Tensor]]]) -> Kept:
+    """Read the parts in the folder `name` and bring them up to date.
+
+    Args:
+        encode: gives for some rows of the index how many rows of values each of them has, and the tensors.
+    """
+    folder, key, chunks, live = rows.folder / name, rows.key, rows.chunks, rows.live
+    held = dict(_read(folder, key, chunks[live]))
+    known = np.concatenate([part.chunks for part in held.values()]) if held else np.empty(0, np.int64)
+    missing = np.flatnonzero(live & np.isin(chunks, known, invert=True))
+    done, free = 0, (number for number in count() if number not in held)
+    while done < len(missing):
+        number = next((number for number, part in held.items() if len(part.chunks) < PART), None)
+        room = PART - (0 if number is None else len(held[number].chunks))
+        some = missing[done : done + room]
+        lengths, tensors = encode(some)
+        new = Part(chunks[some], starts_of(lengths), tensors)
+        if number is None:
+            number = next(free)
+        else:
+            new = held[number].followed_by(new)
+        held[number] = _write(folder, key, number, new)
+        done += len(some)
+        if len(missing) > PART:
+            logger.info("%s: encoded %d of %d chunks", folder, done, len(missing))
+    return _placed([held[number] for number in sorted(held)], chunks, live)
+
+
+def starts_of(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Where each of some stretches begins, and where the last one ends.
+
+    >>> starts_of(np.array([2, 0, 3])).tolist()
+    [0, 2, 2, 5]
+    """
+    return np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths, dtype=np.int64)])
+
+
+def _read(folder: Path, key: str, live: NDArray[np.int64]) -> list[tuple[int, Part]]:
+    found: list[tuple[int, Part]] = []
+    for path in sorted(folder.glob("[0-9]*.safetensors")):
+        part = _load(path, key)
+        alive = np.empty(0, np.bool_) if part is None else np.isin(part.chunks, live)
+        if part is None or not alive.any():
+            continue  # its number is free
+        number = int(path.stem)
+        found.append((number, part if alive.mean() >= 1 - DEAD else _write(folder, key, number, part.only(alive))))
+    return found
+
+
+def _load(path: Path, key: str) -> Part | None:
+    chunks = DerivedFile(path, key).chunks()
+    if chunks is None:
+        return None
+    tensors = map_tensors(path)
+    return Part(chunks, tensors.pop(STARTS).astype(np.int64), tensors)
+
+
+def _write(folder: Path, key: str, number: int, part: Part) -> Part:
+    """The part, mapped from its file; in memory where the folder cannot be written to."""
+    tensors: dict[str, Tensor] = {**part.tensors, STARTS: part.starts}
+    path = folder / f"{number:06}.safetensors"
+    DerivedFile(path, key).write(part.chunks, lambda path: write_tensors(path, tensors))
+    return _load(path, key) or part
+
+
+def _placed(parts: Sequence[Part], chunks: NDArray[np.int64], live: Mask) -> Kept:
+    held = np.concatenate([part.chunks for part in parts]) if parts else np.empty(0, np.int64)
+    rows = np.full(len(held), -1, np.int64)
+    places = np.full(len(chunks), -1, np.int64)
+    alive = np.flatnonzero(live)
+    order = alive[np.argsort(chunks[alive])]
+    if len(order):
+        at = np.minimum(np.searchsorted(chunks[order], held), len(order) - 1)
+        found = np.flatnonzero(chunks[order[at]] == held)
+        # Two processes that encode at the same time may keep a chunk in two parts: its first place counts.
+        _, first = np.unique(held[found], return_index=True)
+        found = found[first]
+        rows[found] = order[at[found]]
+        places[rows[found]] = found
+    return Kept(parts, starts_of(np.array([len(part.chunks) for part in parts], np.int64)), rows, places)

@@ -1,0 +1,62 @@
+"""Token vectors at one byte a dimension, and MaxSim over them, the same to the last bit wherever a chunk is scored."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rag.models.token_encoder import TokenVectors
+
+TOP = 127
+TOGETHER = 64  # chunks compared at a time: their numbers stay in the processor's cache
+
+
+@dataclass(frozen=True, slots=True)
+class TokenCodes:
+    """Row i stands for ``codes[i] * scales[i]``: (tokens, d) int8 and (tokens,) float32."""
+
+    codes: NDArray[np.int8]
+    scales: NDArray[np.float32]
+
+    def decoded(self) -> TokenVectors:
+        return self.codes.astype(np.float32) * self.scales[:, None]
+
+
+def coded(vectors: TokenVectors) -> TokenCodes:
+    """The largest coordinate of each vector becomes ±127, the others are rounded to whole numbers.
+
+    >>> found = coded(np.array([[0.6, -0.8]], np.float32))
+    >>> found.codes.tolist(), round(float(found.scales[0]), 6)
+    ([[95, -127]], 0.006299)
+    """
+    scales = np.abs(vectors).max(axis=1, initial=0.0).astype(np.float32) / np.float32(TOP)
+    safe = np.where(scales > 0, scales, np.float32(1))
+    return TokenCodes(np.rint(vectors / safe[:, None]).astype(np.int8), scales)
+
+
+def maxsim_of_codes(query: TokenCodes, documents: Sequence[TokenCodes]) -> NDArray[np.float32]:
+    """The sum over the query's tokens of the best match in each document (`rag.models.token_encoder.maxsim`).
+
+    Products of codes are whole numbers that float32 holds exactly (up to 1040 dimensions whatever they are, and beyond
+    in practice), so neither the order of a sum nor who else is scored changes a score.
+
+    Returns:
+        (len(documents),) float32; NaN for a document without tokens, and for all where the query has none.
+    """
+    scores = np.full(len(documents), np.nan, np.float32)
+    if not len(query.codes):
+        return scores
+    turned = np.ascontiguousarray(query.codes.T, np.float32)
+    there = [at for at, document in enumerate(documents) if len(document.codes)]
+    for first in range(0, len(there), TOGETHER):
+        some = there[first : first + TOGETHER]
+        codes = np.concatenate([documents[at].codes for at in some])
+        scales = np.concatenate([documents[at].scales for at in some])
+        starts = np.cumsum([0, *(len(documents[at].codes) for at in some[:-1])])
+        similarities = codes.astype(np.float32) @ turned  # (tokens of all these, tokens of the query)
+        similarities *= scales[:, None]
+        scores[some] = (np.maximum.reduceat(similarities, starts, axis=0) * query.scales).sum(axis=1)
+    return scores
