@@ -7,12 +7,20 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 import typer
 
-from rag.cli.options import JsonOption, SetOption, open_pipeline
+from rag.cli.options import JsonOption, SetOption, note, open_pipeline
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from rag.embed.base import EmbedderIdentity
+    from rag.evaluate.datasets import Dataset
+    from rag.pipeline.pipeline import Pipeline
     from rag.train.adapter import AdapterReport
+    from rag.train.head import CaseSet, HeadReport
     from rag.train.router import RouterReport
     from rag.types import Scalar
+
+    MakeCases = Callable[[Pipeline, Dataset], CaseSet]
 
 Aggregate: TypeAlias = Literal["max", "mean"]
 
@@ -31,6 +39,17 @@ DatasetArgument = Annotated[
 ]
 OutOption = Annotated[
     Path, typer.Option("--out", metavar="FILE", help="The .safetensors file to make; one that is there is kept.")
+]
+SetsArgument = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="DATASET...",
+        help="Sets to train on, as `rag eval` reads them; one that brings documents has an index under .ragloom/eval.",
+    ),
+]
+TestOption = Annotated[
+    list[str] | None,
+    typer.Option("--test", metavar="DATASET", help="Another set, to judge on alone. Repeatable."),
 ]
 SeedOption = Annotated[int, typer.Option("--seed", min=0, help="Decides the split and every draw.")]
 
@@ -115,6 +134,103 @@ def router(
     typer.echo(to_json(report) if json else _router_summary(report, expert, out))
     if not report.gained:
         raise typer.Exit(1)
+
+
+@train.command()
+def reranker(
+    pipeline: PipelineArgument,
+    datasets: SetsArgument,
+    out: OutOption,
+    test: TestOption = None,
+    set_: SetOption = None,
+    depth: Annotated[int, typer.Option("--depth", min=2, help="Candidates a question.")] = 50,
+    tokens: Annotated[
+        bool, typer.Option("--tokens", help="Also weigh MaxSim over token states, which encodes every candidate.")
+    ] = False,
+    seed: SeedOption = 0,
+    json: JsonOption = False,
+) -> None:
+    """Train a reranking head: what each sign that speaks for a candidate is worth, for `{use: trained}`.
+
+    Three fifths of each set's questions train, one decides how far to go, one is held out and judged before and after,
+    as are the sets of --test. Where nothing was gained on what was held out, nothing is written and the exit code is 1.
+    """
+    from rag.evaluate.systems import candidates
+    from rag.rerank.signs import SIGNS
+    from rag.rerank.specs import LateInteractionSpec
+    from rag.rerank.trained import KIND
+    from rag.train.reranker import METRIC, WITHOUT_TOKENS, reranking_cases
+
+    signs = SIGNS if tokens else WITHOUT_TOKENS
+
+    def made(opened: Pipeline, dataset: Dataset) -> CaseSet:
+        encoder = LateInteractionSpec().encoder(opened.resources)
+        return reranking_cases(opened, dataset, encoder, signs=signs, depth=depth)
+
+    changes = candidates([pipeline], changes=set_ or (), depth=depth)[0].changes
+    _train_head(
+        pipeline, changes, datasets, test or (), out, made, signs, kind=KIND, metric=METRIC, seed=seed, json=json
+    )
+
+
+def _train_head(
+    pipeline: str,
+    changes: Sequence[str],
+    datasets: Sequence[str],
+    tests: Sequence[str],
+    out: Path,
+    make: MakeCases,
+    signs: Sequence[str],
+    *,
+    kind: str,
+    metric: str,
+    seed: int,
+    json: bool,
+) -> None:
+    from rag.cli.render import to_json
+    from rag.embed.trained import exists
+    from rag.train.head import train_head
+
+    if out.exists():
+        raise exists(out)
+    made = [_cases(pipeline, changes, name, make) for name in [*datasets, *tests]]
+    sets = [cases for cases, _ in made]
+    head, report = train_head(sets[: len(datasets)], sets[len(datasets) :], signs=signs, metric=metric, seed=seed)
+    if report.gained:
+        names = " ".join(each.name for each in sets[: len(datasets)])
+        head.save(out, kind=kind, identity=made[0][1], about={"datasets": names, "seed": seed})
+    typer.echo(to_json(report) if json else _head_summary(report, out))
+    if not report.gained:
+        raise typer.Exit(1)
+
+
+def _cases(pipeline: str, changes: Sequence[str], name: str, make: MakeCases) -> tuple[CaseSet, EmbedderIdentity]:
+    from rag.evaluate.datasets import load_dataset
+    from rag.evaluate.systems import Candidate, open_systems
+
+    dataset = load_dataset(name)
+    note(f"{dataset.name}: {len(dataset.questions)} questions")
+    with open_systems([Candidate(name=dataset.name, source=pipeline, changes=tuple(changes))], dataset) as [system]:
+        return make(system.pipeline, dataset), system.pipeline.embedder.identity
+
+
+def _head_summary(report: HeadReport, out: Path) -> str:
+    lines = [
+        f"{report.training} questions trained, {report.validation} validated",
+        f"{report.metric}, validation: {report.validation_before:.4f} before, {report.validation_after:.4f} after, "
+        + ("no head is better" if report.ridge is None else f"ridge {report.ridge:g}"),
+    ]
+    for where, judged_sets in (("held out", report.held_out), ("unseen", report.unseen)):
+        for judged in judged_sets:
+            low, high = judged.interval
+            lines.append(
+                f"{report.metric}, {where}, {judged.name} ({judged.questions}): {judged.before:.4f} before, "
+                f"{judged.after:.4f} after ({judged.after - judged.before:+.4f}, "
+                f"95 % between {low:+.4f} and {high:+.4f}, p = {judged.p:.3f})"
+            )
+    lines += [f"weight of {name}: {weight:+.3f}" for name, weight in report.weights.items()]
+    lines.append(f"{out} written" if report.gained else "not written: it gains nothing on held-out questions")
+    return "\n".join(lines)
 
 
 def _router_summary(report: RouterReport, experts: list[Path], out: Path) -> str:

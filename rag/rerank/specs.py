@@ -203,6 +203,34 @@ class LateInteractionSpec(ScoringSpec):
         )
 
 
+class TrainedSpec(ScoringSpec):
+    """Adds up signs that speak for a candidate, each by a weight that `rag train reranker` found."""
+
+    needs: ClassVar[tuple[str, ...]] = ("ingest.index.dense", "ingest.index.sparse")
+    use: Literal["trained"] = "trained"
+    head: str = Field(min_length=1)
+    """A file that `rag train reranker` made for the pipeline's embedder."""
+
+    def missing(self) -> str | None:
+        from rag.models.head_files import missing_head
+
+        return missing_head(self.head, made_by="rag train reranker")
+
+    def build(self, resources: Resources) -> Reranker:
+        from pathlib import Path
+
+        from rag.rerank.trained import TrainedReranker
+
+        return TrainedReranker(
+            resources,
+            LateInteractionSpec().encoder(resources),
+            head=Path(self.head),
+            keep=self.keep,
+            depth=self.depth,
+            margin=self.margin,
+        )
+
+
 class OrderSpec(RerankerSpec):
     """The order in which a language model reads: the best at both ends, or last. Stands at the end of the list."""
 
@@ -259,6 +287,7 @@ BUILT_IN: tuple[type[RerankerSpec], ...] = (
     CrossEncoderSpec,
     IdcmSpec,
     LateInteractionSpec,
+    TrainedSpec,
     *LLM,
     InstructionsSpec,
     OrderSpec,

@@ -1,0 +1,182 @@
+"""What speaks for a candidate, computed for all candidates of a question: the signs that a trained head weighs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence, Set
+from math import log
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rag.errors import ConfigError
+from rag.models.token_encoder import best_matches
+from rag.rerank.late_interaction import rarity
+from rag.types import Chunk, Document, Query
+
+if TYPE_CHECKING:
+    from rag.embed.base import Vectors
+    from rag.index.reader import Reader
+    from rag.models.token_encoder import TokenEncoder
+    from rag.resources import Resources
+
+Floats = NDArray[np.float64]
+
+OF_VECTORS = ("dense", "central")
+OF_TERMS = ("sparse", "words", "title", "bridge")
+OF_TOKENS = ("maxsim", "rare")
+SIGNS = (*OF_VECTORS, *OF_TERMS, *OF_TOKENS, "length")
+"""In the order in which heads keep them."""
+
+FIRST = 3
+"""How many of the best candidates say what the others should be near to."""
+BRIDGES = 5
+"""How many of the best candidates may name where the answer goes on."""
+MATCH = 0.5
+"""The cosine from which a candidate matches a token of the question."""
+
+
+class Signs:
+    """Computes signs of candidates, each brought to mean 0 and deviation 1 over the candidates of the question.
+
+    - dense: the cosine of question and chunk; sparse: the chunk's score in the sparse index;
+    - central: the mean cosine with the first three candidates, itself left out: what is relevant is often alike;
+    - words: the share of the question's terms that the chunk has, each by how few candidates have it; title: the same
+      for the title of its document;
+    - bridge: the share of its title, the question's terms left out, that one of the first five of other documents
+      names: where an answer goes on that the question does not name;
+    - maxsim: the sum over the question's tokens of the best match in the chunk; rare: the same with each token weighed
+      by how few candidates match it (`rag.rerank.late_interaction.rarity`); these two encode the chunks;
+    - length: the logarithm of the characters.
+
+    What cannot be told of a candidate (a text without tokens, a chunk that the index no longer has) is 0, the mean.
+
+    Raises:
+        ConfigError: the index lacks vectors or terms that a sign needs.
+    """
+
+    def __init__(self, resources: Resources, encoder: TokenEncoder) -> None:
+        self.resources = resources
+        self.encoder = encoder
+
+    def of(self, query: Query, chunks: Sequence[Chunk], *, names: Sequence[str]) -> dict[str, Floats]:
+        """The signs `names`, each (n,), of the candidates, best first."""
+        reader = self.resources.index.reader()
+        found: dict[str, Floats] = {}
+        if any(name in names for name in OF_VECTORS):
+            found |= self._of_vectors(query, chunks, reader)
+        if any(name in names for name in OF_TERMS):
+            found |= _of_terms(query, chunks, reader)
+        if any(name in names for name in OF_TOKENS):
+            found |= self._of_tokens(query, chunks)
+        if "length" in names:
+            found["length"] = np.log1p([len(chunk.text) for chunk in chunks])
+        return {name: standardised(found[name]) for name in names}
+
+    def _of_vectors(self, query: Query, chunks: Sequence[Chunk], reader: Reader) -> Mapping[str, Floats]:
+        if reader.dense is None:
+            raise _lacking("vectors", "dense")
+        question = self.resources.embedder.embed_queries([query.text])[0]
+        rows = reader.rows_of(chunks)
+        vectors = np.full((len(chunks), len(question)), np.nan, np.float32)
+        vectors[rows >= 0] = reader.vectors(rows[rows >= 0])
+        return {"dense": (vectors @ question).astype(np.float64), "central": centrality(vectors)}
+
+    def _of_tokens(self, query: Query, chunks: Sequence[Chunk]) -> Mapping[str, Floats]:
+        [question] = self.encoder.encode_queries([query.text])
+        documents = self.encoder.encode_documents([chunk.indexed_text for chunk in chunks])
+        matches = best_matches(question, documents).astype(np.float64)
+        return {"maxsim": matches.sum(axis=1), "rare": matches @ rarity(matches, at_least=MATCH)}
+
+
+def standardised(values: Floats) -> Floats:
+    """``(value - mean) / deviation`` of the finite values; 0 for others, and for all where they do not differ.
+
+    >>> standardised(np.array([1.0, 3.0, np.nan])).tolist(), standardised(np.array([0.1, 0.1, 0.1])).tolist()
+    ([-1.0, 1.0, 0.0], [0.0, 0.0, 0.0])
+    """
+    scaled = np.zeros(len(values))
+    finite = np.isfinite(values)
+    if finite.any() and values[finite].min() < values[finite].max():
+        scaled[finite] = (values[finite] - values[finite].mean()) / values[finite].std()
+    return scaled
+
+
+def centrality(vectors: Vectors) -> Floats:
+    """(n,) the mean cosine with the first three rows, the row itself left out; NaN for the only row.
+
+    >>> centrality(np.array([[1, 0], [0.6, 0.8], [0, 1], [0, -1]], np.float32)).round(2).tolist()
+    [0.3, 0.7, 0.4, -0.6]
+    """
+    first = min(FIRST, len(vectors))
+    cosines = (vectors @ vectors[:first].T).astype(np.float64)  # (n, first), NaN where there is no vector
+    counted = np.isfinite(cosines)
+    counted[np.arange(first), np.arange(first)] = False
+    sums = np.where(counted, cosines, 0).sum(axis=1)
+    means: Floats = np.full(len(vectors), np.nan)
+    np.divide(sums, counted.sum(axis=1), out=means, where=counted.any(axis=1))
+    return means
+
+
+def bridges(
+    question: Set[str],
+    titles: Sequence[Set[str]],
+    texts: Sequence[Set[str]],
+    weights: Mapping[str, float],
+    documents: Sequence[str],
+) -> Floats:
+    """(n,) how much of its title the first five candidates of other documents name; the question's terms left out."""
+    shares: list[float] = []
+    for title, document in zip(titles, documents, strict=True):
+        others = [text for text, other in zip(texts[:BRIDGES], documents, strict=False) if other != document]
+        named = max((_total((title & other) - question, weights) for other in others), default=0.0)
+        shares.append(named / (_total(title, weights) or 1.0))
+    return np.array(shares)
+
+
+def _of_terms(query: Query, chunks: Sequence[Chunk], reader: Reader) -> Mapping[str, Floats]:
+    index, spec = reader.sparse, reader.spec.sparse
+    if index is None or spec is None:
+        raise _lacking("terms", "sparse")
+    analyzer = spec.analyzer()
+    question = frozenset(analyzer.terms(query.text))
+    titles = [frozenset(analyzer.terms(_title(reader.document(chunk.document_id)))) for chunk in chunks]
+    texts = [frozenset(analyzer.terms(chunk.indexed_text)) for chunk in chunks]
+    whole = [text | title for text, title in zip(texts, titles, strict=True)]
+    weights = _rarities(question, whole)
+    of_question = _total(question, weights) or 1.0
+    [hits] = index.search([query.words], k=1, allowed=None)
+    return {
+        "sparse": hits.score(reader.rows_of(chunks)).astype(np.float64),
+        "words": np.array([_total(question & terms, weights) for terms in whole]) / of_question,
+        "title": np.array([_total(question & terms, weights) for terms in titles]) / of_question,
+        "bridge": bridges(question, titles, texts, weights, [chunk.document_id for chunk in chunks]),
+    }
+
+
+def _rarities(question: Set[str], texts: Sequence[Set[str]]) -> Mapping[str, float]:
+    """``ln(1 + (N - n + .5) / (n + .5))`` of every term that n of the N texts have."""
+    frequency = Counter(term for terms in texts for term in terms)
+    size = len(texts)
+    return {term: log(1 + (size - frequency[term] + 0.5) / (frequency[term] + 0.5)) for term in {*question, *frequency}}
+
+
+def _total(terms: Iterable[str], weights: Mapping[str, float]) -> float:
+    """In a fixed order, so that the sum is the same to the last bit."""
+    return sum(weights[term] for term in sorted(terms))
+
+
+def _title(document: Document) -> str:
+    """The document's title, or the first heading in it."""
+    title = document.meta.get("title")
+    if isinstance(title, str):
+        return title
+    return next((part.name for part in document.layout.parts if part.kind == "heading"), "")
+
+
+def _lacking(what: str, where: str) -> ConfigError:
+    return ConfigError(
+        f"ask.rerank: `trained` needs {what}, the index has none",
+        hint=f"set ingest.index.{where} and run `rag ingest` again, or leave `trained` out",
+    )
