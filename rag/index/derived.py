@@ -9,12 +9,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import mkstemp
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rag.index.base import Rows
-from rag.index.segments import SegmentedVectors, checksum, sync_folder
+from rag.index.base import Mask, Rows
+from rag.index.segments import checksum, sync_folder
 
 logger = logging.getLogger(__name__)
 
@@ -71,10 +72,20 @@ class DerivedFile:
         return self.path.with_suffix(".json")
 
 
-def rows_of(vectors: SegmentedVectors, chunks: NDArray[np.int64]) -> Rows:
+class HasChunks(Protocol):
+    """Rows of one generation: the chunk id of each, and whether it is still there."""
+
+    @property
+    def chunks(self) -> NDArray[np.int64]: ...
+
+    @property
+    def live(self) -> Mask: ...
+
+
+def rows_of(held: HasChunks, chunks: NDArray[np.int64]) -> Rows:
     """The row of each chunk id, -1 where the chunk was deleted."""
-    order = np.argsort(vectors.chunks)
-    ordered = vectors.chunks[order]
+    order = np.argsort(held.chunks)
+    ordered = held.chunks[order]
     at = np.minimum(np.searchsorted(ordered, chunks), len(ordered) - 1)
     rows = order[at]
-    return np.where((ordered[at] == chunks) & vectors.live[rows], rows, -1)
+    return np.where((ordered[at] == chunks) & held.live[rows], rows, -1)

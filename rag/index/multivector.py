@@ -73,11 +73,15 @@ class MultiVectorIndex:
         self._first_pass: FirstPass | None = None
         self._lock = Lock()
 
-    def search(self, queries: Sequence[TokenVectors], *, k: int, allowed: Mask | None) -> list[Hits]:
-        """At most `k` rows for each query, given as its (tokens, d) vectors, among those where `allowed` is true.
+    def search(self, queries: Sequence[str], *, k: int, allowed: Mask | None) -> list[Hits]:
+        """At most `k` rows for each query among those where `allowed` is true.
 
         What is kept is read at the first call, and what is missing is made.
         """
+        return self.search_vectors(self.encoder.encode_queries(queries), k=k, allowed=allowed)
+
+    def search_vectors(self, queries: Sequence[TokenVectors], *, k: int, allowed: Mask | None) -> list[Hits]:
+        """The same for queries of (tokens, d) vectors each."""
         tokens = self.tokens()
         mask = self.rows.live if allowed is None else allowed & self.rows.live
         rows = np.flatnonzero(mask)

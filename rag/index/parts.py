@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rag.index.base import Mask, Rows
-from rag.index.derived import DEAD, DerivedFile
+from rag.index.derived import DEAD, DerivedFile, rows_of
 from rag.index.tensors import Tensor, map_tensors, write_tensors
 
 if TYPE_CHECKING:
@@ -144,7 +144,7 @@ def keep(rows: Rowed, name: str, *, encode: Callable[[Rows], tuple[NDArray[np.in
         done += len(some)
         if len(missing) > PART:
             logger.info("%s: encoded %d of %d chunks", folder, done, len(missing))
-    return _placed([held[number] for number in sorted(held)], chunks, live)
+    return _placed([held[number] for number in sorted(held)], rows)
 
 
 def starts_of(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -184,18 +184,14 @@ def _write(folder: Path, key: str, number: int, part: Part) -> Part:
     return _load(path, key) or part
 
 
-def _placed(parts: Sequence[Part], chunks: NDArray[np.int64], live: Mask) -> Kept:
-    held = np.concatenate([part.chunks for part in parts]) if parts else np.empty(0, np.int64)
-    rows = np.full(len(held), -1, np.int64)
-    places = np.full(len(chunks), -1, np.int64)
-    alive = np.flatnonzero(live)
-    order = alive[np.argsort(chunks[alive])]
-    if len(order):
-        at = np.minimum(np.searchsorted(chunks[order], held), len(order) - 1)
-        found = np.flatnonzero(chunks[order[at]] == held)
-        # Two processes that encode at the same time may keep a chunk in two parts: its first place counts.
-        _, first = np.unique(held[found], return_index=True)
-        found = found[first]
-        rows[found] = order[at[found]]
-        places[rows[found]] = found
-    return Kept(parts, starts_of(np.array([len(part.chunks) for part in parts], np.int64)), rows, places)
+def _placed(parts: Sequence[Part], index: Rowed) -> Kept:
+    held = np.concatenate([part.chunks for part in parts] or [np.empty(0, np.int64)])
+    rows = rows_of(index, held) if len(index.chunks) else np.full(len(held), -1)
+    # Two processes that encode at the same time may keep a chunk in two parts: its first place counts.
+    there = np.flatnonzero(rows >= 0)
+    _, first = np.unique(rows[there], return_index=True)
+    alone = np.full(len(held), -1)
+    alone[there[first]] = rows[there[first]]
+    places = np.full(len(index.chunks), -1)
+    places[alone[there[first]]] = there[first]
+    return Kept(parts, starts_of(np.array([len(part.chunks) for part in parts], np.int64)), alone, places)

@@ -11,9 +11,11 @@ from rag.index.specs import DenseIndexSpec, ExactSpec
 from rag.retrieve.retriever_spec import RetrieverSpec
 
 if TYPE_CHECKING:
+    from rag.index.learned_sparse import LearnedSparseIndex
     from rag.index.multivector import MultiVectorIndex
     from rag.index.muvera import FixedDimensionalEncoding
     from rag.index.reader import Reader
+    from rag.models.sparse_encoder import TermEncoder
     from rag.models.token_encoder import TokenEncoder
     from rag.resources import Resources
     from rag.retrieve.base import Retriever
@@ -84,11 +86,14 @@ class MultiVectorSpec(RetrieverSpec):
         )
 
     def build(self, resources: Resources) -> Retriever:
-        from rag.retrieve.multivector import MultiVectorRetriever
+        from rag.retrieve.encoded import EncodedRetriever
 
         encoder = self.encoder(resources)
-        return MultiVectorRetriever(
-            resources, encoder, k=self.k, open_index=lambda reader: self.open(reader, resources, encoder)
+        return EncodedRetriever(
+            resources,
+            k=self.k,
+            origin="multivector",
+            open_index=lambda reader: self.open(reader, resources, encoder),
         )
 
     def open(self, reader: Reader, resources: Resources, encoder: TokenEncoder) -> MultiVectorIndex:
@@ -107,4 +112,79 @@ class MultiVectorSpec(RetrieverSpec):
         )
 
 
-ENCODED: tuple[type[RetrieverSpec], ...] = (MultiVectorSpec,)
+class LearnedSparseSpec(RetrieverSpec):
+    """Chunks by terms that a model weighs, also terms the text does not hold (SPLADE, arXiv 2107.05720).
+
+    The weighted terms of new chunks are encoded when a question first needs them, and kept beside the index. Needs the
+    extra `hf`, and for `seismic` the extra of that name.
+    """
+
+    use: Literal["learned-sparse"] = "learned-sparse"
+    k: int = Field(50, ge=1, le=10_000)
+    """How many chunks to retrieve."""
+    model: str = Field(min_length=1)
+    """A sentence-transformers `SparseEncoder`: a folder, or a name on the Hugging Face hub."""
+    queries: Literal["model", "idf"] = "model"
+    """What weighs a question's terms: the model (static weights, where it has such for questions), or how few chunks
+    have each of the question's own terms, without the model."""
+    engine: Literal["exact", "seismic"] = "exact"
+    """How chunks are found; `seismic` (arXiv 2404.18812) takes over from 20,000 chunks on where nothing is filtered."""
+    query_terms: int | None = Field(128, ge=1)
+    """Terms of a question that `model` may weigh, the heaviest; null: all."""
+    document_terms: int | None = Field(256, ge=1)
+    """Terms of a chunk, likewise. It bounds the size of the index."""
+    postings: int = Field(3000, ge=1)
+    """For `seismic`: chunks kept for each term on average, the heaviest."""
+    query_cut: int = Field(10, ge=1)
+    """For `seismic`: terms of a question that are looked up, the heaviest."""
+    promise: float = Field(0.8, ge=0, le=1)
+    """For `seismic`: the share of the last score kept that a block of chunks has to promise; higher skips more."""
+    device: str | None = None
+    """`cpu`, `cuda`, `cuda:1`, `mps`; empty for the best there is."""
+    allow_download: bool = False
+    """Fetch missing weights from the Hugging Face hub."""
+
+    def missing(self) -> str | None:
+        from rag.models.weights import missing_package, missing_weights
+
+        return (
+            missing_package("sentence_transformers", extra="hf")
+            or (missing_package("seismic", extra="seismic") if self.engine == "seismic" else None)
+            or missing_weights(self.model, allow_download=self.allow_download)
+        )
+
+    def encoder(self, resources: Resources) -> TermEncoder:
+        """The encoder, shared with every stage that names it with the same options."""
+        from rag.models.sparse_encoder import SpladeEncoder
+
+        options = {name: getattr(self, name) for name in ("device", "query_terms", "document_terms", "allow_download")}
+        return resources.shared(
+            ("term-encoder", self.model, *options.values()), lambda: SpladeEncoder(self.model, **options)
+        )
+
+    def build(self, resources: Resources) -> Retriever:
+        from rag.retrieve.encoded import EncodedRetriever
+
+        encoder = self.encoder(resources)
+        return EncodedRetriever(
+            resources, k=self.k, origin="learned-sparse", open_index=lambda reader: self.open(reader, encoder)
+        )
+
+    def open(self, reader: Reader, encoder: TermEncoder) -> LearnedSparseIndex:
+        """The index over one generation; nothing is read or encoded yet."""
+        from rag.index.learned_sparse import LearnedSparseIndex
+        from rag.index.parts import rowed
+        from rag.index.seismic import SeismicOptions
+        from rag.models.weights import fingerprint
+
+        made_by = f"{fingerprint(self.model)} terms={self.document_terms}"
+        seismic = SeismicOptions(postings=self.postings, query_terms=self.query_cut, promise=self.promise)
+        return LearnedSparseIndex(
+            rowed(reader, "learned-sparse", made_by),
+            encoder,
+            by_idf=self.queries == "idf",
+            options=seismic if self.engine == "seismic" else None,
+        )
+
+
+ENCODED: tuple[type[RetrieverSpec], ...] = (MultiVectorSpec, LearnedSparseSpec)

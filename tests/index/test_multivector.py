@@ -104,7 +104,7 @@ def test_scores_mean_and_deviation_are_those_of_maxsim_over_all_chunks(open_inde
     texts = [chunk.text for chunk in reader.chunks(range(60))]
     [query] = encoder.encode_queries(["w3 w6 only17"])
     expected = maxsim(query, encoder.encode_documents(texts))
-    [hits] = build(index, encoder).search([query], k=10, allowed=None)
+    [hits] = build(index, encoder).search_vectors([query], k=10, allowed=None)
     assert hits.rows[0] == 17
     assert hits.scores == pytest.approx(np.sort(expected)[::-1][:10], abs=0.03)
     assert (hits.mean, hits.deviation) == pytest.approx((expected.mean(), expected.std()), abs=0.03)
@@ -125,7 +125,7 @@ def test_candidates_of_the_encodings_hold_what_maxsim_ranks_first(
     queries = encoder.encode_queries([f"w{at % 7} w{at % 11} only{at}" for at in range(0, 200, 17)])
     allowed = np.arange(200) % 2 == 0
     for mask in (None, allowed):
-        for query, hits in zip(queries, searched.search(queries, k=5, allowed=mask), strict=True):
+        for query, hits in zip(queries, searched.search_vectors(queries, k=5, allowed=mask), strict=True):
             scores = searched.maxsim(query, np.arange(200))
             scores[~allowed] = np.where(mask is None, scores[~allowed], -1)
             assert hits.rows[0] == scores.argmax()
@@ -143,19 +143,19 @@ def test_only_new_chunks_are_encoded_and_deleted_ones_are_never_found(
     index.put(Document(id="a", text=lines(20)), Document(id="b", text=lines(10, start=20)))
     encoder, few = Words(), Refinement(4)
     [query] = encoder.encode_queries(["only3 w3"])
-    build(index, encoder, few).search([query], k=3, allowed=None)
+    build(index, encoder, few).search_vectors([query], k=3, allowed=None)
     assert len(encoder.encoded) == 30
     assert len(list((index.path / "multivector").rglob("tokens/*.safetensors"))) == 4
     index.put(Document(id="c", text=lines(5, start=30)), remove=["a"])
     encoder.encoded.clear()
     searched = build(index, encoder, few)
-    [hits] = searched.search([query], k=15, allowed=None)
+    [hits] = searched.search_vectors([query], k=15, allowed=None)
     assert sorted(encoder.encoded) == sorted(lines(5, start=30).split("\n"))
     reader = index.directory.reader()
     assert len(hits.rows) == reader.size == 15
     assert hits.scores.tolist() == searched.maxsim(query, hits.rows).tolist()
     encoder.encoded.clear()
-    build(index, encoder, few).search([query], k=3, allowed=None)
+    build(index, encoder, few).search_vectors([query], k=3, allowed=None)
     assert encoder.encoded == []
 
 
@@ -164,13 +164,13 @@ def test_a_damaged_part_is_encoded_again(open_index: Callable, build: Build, cap
     index.put(Document(id="a", text=lines(4)))
     encoder = Words()
     [query] = encoder.encode_queries(["only2"])
-    [before] = build(index, encoder).search([query], k=4, allowed=None)
+    [before] = build(index, encoder).search_vectors([query], k=4, allowed=None)
     [path] = (index.path / "multivector").rglob("tokens/*.safetensors")
     damaged = bytearray(path.read_bytes())
     damaged[-1] ^= 0xFF
     path.write_bytes(damaged)
     encoder.encoded.clear()
-    [after] = build(index, encoder).search([query], k=4, allowed=None)
+    [after] = build(index, encoder).search_vectors([query], k=4, allowed=None)
     assert "damaged" in caplog.text
     assert len(encoder.encoded) == 4
     assert (after.rows.tolist(), after.scores.tolist()) == (before.rows.tolist(), before.scores.tolist())
@@ -183,11 +183,11 @@ def test_what_was_kept_for_another_index_at_the_same_place_is_not_used(
     [query] = encoder.encode_queries(["only1"])
     one = open_index(name="one")
     one.put(Document(id="a", text=lines(3)))
-    build(one, encoder).search([query], k=3, allowed=None)
+    build(one, encoder).search_vectors([query], k=3, allowed=None)
     other = open_index(name="other")
     other.put(Document(id="a", text="only1"))
     (one.path / "multivector").rename(other.path / "multivector")
-    [hits] = build(other, encoder).search([query], k=3, allowed=None)
+    [hits] = build(other, encoder).search_vectors([query], k=3, allowed=None)
     assert (len(hits.rows), float(hits.scores[0])) == (1, pytest.approx(1, abs=0.02))
     assert encoder.encoded[-1] == "only1"
 
@@ -197,7 +197,7 @@ def test_a_chunk_or_a_question_without_tokens_is_no_evidence(open_index: Callabl
     index.put(Document(id="a", text="one two\n- -\nthree"))
     encoder = Words()
     searched = build(index, encoder)
-    some, none = searched.search([*encoder.encode_queries(["two", "-"])], k=3, allowed=None)
+    some, none = searched.search_vectors([*encoder.encode_queries(["two", "-"])], k=3, allowed=None)
     assert some.rows.tolist() == [0, 2]
     assert some.score(np.array([1]))[0] == pytest.approx(some.mean)
     assert (none.rows.tolist(), none.mean, none.deviation) == ([], 0, 0)

@@ -34,7 +34,7 @@ def test_it_holds_to_the_contract_where_only_candidates_are_scored(
     indexed: Sample, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("rag.index.multivector.SAMPLE", 2)
-    monkeypatch.setattr("rag.retrieve.multivector.MARGIN", 2)
+    monkeypatch.setattr("rag.retrieve.encoded.MARGIN", 2)
     check_retriever(MultiVectorSpec(k=3, candidates=1, prune=1.0, patience=1).build(indexed.resources), k=3)
 
 
