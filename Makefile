@@ -37,7 +37,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed
-	$(PIP) --editable ".[dev,hf,chroma,langchain]"
+	$(PIP) --editable ".[dev,hf,chroma,langchain,eval]"
 	touch $@
 
 clean:

@@ -27,7 +27,7 @@ from rag.cli.validate import validate
 
 EXIT_CODES = """
 Exit codes: 0 done; 1 it failed; 2 the command line is wrong; 3 the sources do not answer the question (ask);
-4 some sources could not be read (ingest, rebuild; ingest --strict stops with 1 instead) or some questions failed (eval);
+4 some sources could not be read (ingest, rebuild; ingest --strict stops with 1 instead), some questions failed (eval);
 130 interrupted.
 """
 

@@ -40,11 +40,13 @@ def options(spec: type[BaseModel]) -> list[Option]:
     """The options of a spec beside `use`, in their order."""
     import json
 
+    from rag.config.docs import field_docs
     from rag.config.dump import use_name
     from rag.config.spec import Spec
 
     schema = spec.model_json_schema()
     definitions = cast("Mapping[str, Schema]", schema.get("$defs", {}))
+    docs = field_docs(spec)
     found: list[Option] = []
     for name, field in spec.model_fields.items():
         if name == "use":
@@ -54,7 +56,7 @@ def options(spec: type[BaseModel]) -> list[Option]:
         if not field.is_required():
             value = field.get_default(call_default_factory=True)
             default = f"use: {use_name(value)}" if isinstance(value, Spec) else json.dumps(told.get("default", value))
-        found.append(Option(name, values(told, definitions), default, (field.description or "").replace("``", "`")))
+        found.append(Option(name, values(told, definitions), default, docs.get(name, "").replace("``", "`")))
     return found
 
 

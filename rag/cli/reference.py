@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from rag import registry
 from rag.cli.describe import Option, documentation, options
+from rag.config.docs import field_docs
 from rag.config.stage import use_of_field
 from rag.index.specs import IndexSpec
 from rag.load.specs import ParseSpec
@@ -51,8 +52,7 @@ file has at most 256 KiB, and 10,000 values with its aliases written out.
 
 def reference() -> str:
     """The whole page, of what ships."""
-    llm = PipelineSpec.model_fields["llm"]
-    head = [HEAD, f"## `llm`\n\n{llm.description}\n", *_components("llm")]
+    head = [HEAD, f"## `llm`\n\n{field_docs(PipelineSpec)['llm']}\n", *_components("llm")]
     return "\n".join([*head, *_section("ingest", IngestSpec), *_section("ask", AskSpec)])
 
 
@@ -62,7 +62,7 @@ def _section(title: str, section: type[Spec]) -> Iterator[str]:
         place = f"{title}.{name}"
         use = use_of_field(field)
         shape = " (a list)" if str(field.annotation).startswith("tuple") else ""
-        yield f"### `{place}`{shape}\n\n{field.description}\n"
+        yield f"### `{place}`{shape}\n\n{field_docs(section)[name]}\n"
         if use is not None:
             yield from _components(use.stage)
         elif field.annotation is ParseSpec:
@@ -71,7 +71,7 @@ def _section(title: str, section: type[Spec]) -> Iterator[str]:
             yield f"{_table(options(IndexSpec))}\n"
             for part, part_field in IndexSpec.model_fields.items():
                 if (part_use := use_of_field(part_field)) is not None:
-                    yield f"### `{place}.{part}`\n\n{part_field.description}\n"
+                    yield f"### `{place}.{part}`\n\n{field_docs(IndexSpec)[part]}\n"
                     yield from _components(part_use.stage)
 
 

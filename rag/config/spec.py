@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, GetJsonSchemaHandler
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
 
 class Spec(BaseModel):
@@ -19,7 +21,7 @@ class Spec(BaseModel):
     """What must be there for it to work: a path that must not be null (``ingest.index.dense``), any ``llm``, or
     ``attention``, an `llm` that shows where it looks."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
     def missing(self) -> str | None:
         """What is not installed that the component cannot do without, and how to get it; ``None`` if all is there.
@@ -27,3 +29,13 @@ class Spec(BaseModel):
         Asked when a pipeline is validated, so it looks for packages and files and imports nothing.
         """
         return None
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        from rag.config.docs import field_docs
+
+        made = handler(schema)
+        properties = handler.resolve_ref_schema(made).get("properties", {})
+        for name, text in field_docs(cls).items():
+            properties[name]["description"] = text
+        return made

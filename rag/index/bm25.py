@@ -24,20 +24,39 @@ from rag.text.analyze import Analyzer
 Variant = Literal["lucene", "robertson", "atire", "bm25l", "bm25+"]
 Floats = NDArray[np.float64]
 
+FREQUENT = 3  # a term in more than one of so many rows takes fewer bytes with a weight for every row
 KEPT_BYTES = 64 << 20  # weights of recent query terms, so that a warm query only adds
 
 
 @dataclass(frozen=True, slots=True)
 class Weights:
-    """What one term adds to the score of each row it is in, above `absent`, what it adds where it is not."""
+    """What one term adds to the score of each row it is in, above `absent`, what it adds where it is not.
 
-    rows: Rows
+    `rows` are ascending; ``None``: `weights` has one for every row, which for a frequent term is smaller and faster.
+    """
+
+    rows: Rows | None
     weights: Scores
     absent: float
 
+    def add_to(self, scores: Scores, count: float) -> None:
+        """Add the term, `count` times, to the scores of all rows."""
+        weights = self.weights if count == 1 else self.weights * np.float32(count)
+        if self.rows is None:
+            scores += weights
+        else:
+            scores[self.rows] += weights
+
+    def at(self, rows: Rows) -> Scores:
+        """The weights of any rows, 0 where the term is not."""
+        if self.rows is None:
+            return self.weights[rows]
+        places = np.minimum(np.searchsorted(self.rows, rows), len(self.rows) - 1)
+        return np.where(self.rows[places] == rows, self.weights[places], np.float32(0))
+
     @property
     def bytes(self) -> int:
-        return int(self.rows.nbytes + self.weights.nbytes)
+        return int(self.weights.nbytes + (0 if self.rows is None else self.rows.nbytes))
 
 
 class Bm25Index:
@@ -111,7 +130,7 @@ class Bm25Index:
         weights = self._weights(terms)
         scores = np.zeros(len(self.postings.live), np.float32)
         for term, weight in weights.items():
-            scores[weight.rows] += weight.weights if terms[term] == 1 else weight.weights * np.float32(terms[term])
+            weight.add_to(scores, terms[term])
         floor = np.float32(sum(weight.absent * terms[term] for term, weight in weights.items()))
         seen = scores if rows is None else scores[rows]
         mean, deviation = spread(seen)
@@ -146,16 +165,18 @@ class Bm25Index:
                 idf = log((n + 1) / df)
                 absent = idf * self.delta
                 weights = idf * (self.k1 + 1) * tf / (tf + self.k1 * lengths)
-        return Weights(rows, weights.astype(np.float32), absent)
+        if df * FREQUENT < len(self.postings.live):
+            return Weights(rows, weights.astype(np.float32), absent)
+        everywhere = np.zeros(len(self.postings.live), np.float32)
+        everywhere[rows] = weights
+        return Weights(None, everywhere, absent)
 
 
 def _score(weights: Sequence[tuple[Weights, float]], floor: np.float32, mean: float, rows: Rows) -> Scores:
     """The scores of any rows, to the last bit those of the ranking."""
     scores = np.zeros(len(rows), np.float32)
     for weight, count in weights:
-        at = np.minimum(np.searchsorted(weight.rows, rows), len(weight.rows) - 1)
-        there = weight.rows[at] == rows
-        scores[there] += weight.weights[at[there]] * np.float32(count)
+        scores += weight.at(rows) * np.float32(count)
     scores[rows < 0] = mean
     return scores + floor
 

@@ -90,7 +90,7 @@ def test_lists_replace() -> None:
             "p.yaml": "extends: ./base.yaml\nask: {retrieve: [{use: sparse}], fuse: {use: single}}",
         }
     )
-    assert [spec.model_dump() for spec in load().spec.ask.retrieve] == [{"use": "sparse", "k": 100}]
+    assert [spec.model_dump() for spec in load().spec.ask.retrieve] == [{"use": "sparse", "k": 50}]
 
 
 def test_null_takes_a_component_away() -> None:
