@@ -173,6 +173,38 @@ def reranker(
     )
 
 
+@train.command()
+def compressor(
+    pipeline: PipelineArgument,
+    datasets: SetsArgument,
+    out: OutOption,
+    test: TestOption = None,
+    set_: SetOption = None,
+    keep: Annotated[int, typer.Option("--keep", min=1, help="Chunks a question, from which sentences are taken.")] = 20,
+    ratio: Annotated[
+        float, typer.Option("--ratio", min=0.01, max=1, help="Share of their characters kept, where it is judged.")
+    ] = 0.35,
+    seed: SeedOption = 0,
+    json: JsonOption = False,
+) -> None:
+    """Train a compression head: what each sign that speaks for a sentence is worth, for `{use: trained}`.
+
+    What is needed is known from supporting facts, gold spans or answers of the sets. Questions are split, judged and
+    the head written or not as by `rag train reranker`; the baseline is the compressor `hybrid`.
+    """
+    from rag.compress.trained import KIND, SIGNS
+    from rag.evaluate.systems import candidates
+    from rag.train.compressor import METRIC, compression_cases
+
+    def made(opened: Pipeline, dataset: Dataset) -> CaseSet:
+        return compression_cases(opened, dataset, keep=keep, ratio=ratio)
+
+    changes = candidates([pipeline], changes=set_ or (), depth=keep)[0].changes
+    _train_head(
+        pipeline, changes, datasets, test or (), out, made, SIGNS, kind=KIND, metric=METRIC, seed=seed, json=json
+    )
+
+
 def _train_head(
     pipeline: str,
     changes: Sequence[str],

@@ -131,6 +131,26 @@ class HybridSpec(BudgetedSpec):
         return self._extractive(resources, selector)
 
 
+class TrainedSpec(BudgetedSpec):
+    """The sentences that a head of `rag train compressor` finds needed, up to a budget; embeds the question alone."""
+
+    use: Literal["trained"] = "trained"
+    head: str = Field(min_length=1)
+    """A file that `rag train compressor` made for the pipeline's embedder."""
+
+    def missing(self) -> str | None:
+        from rag.models.head_files import missing_head
+
+        return missing_head(self.head, made_by="rag train compressor")
+
+    def build(self, resources: Resources) -> Compressor:
+        from pathlib import Path
+
+        from rag.compress.trained import TrainedSentences
+
+        return self._extractive(resources, TrainedSentences(resources, head=Path(self.head), budget=self.budget))
+
+
 class Bm25Spec(BudgetedSpec):
     """The sentences with most of the question's words, up to a budget; no model is run."""
 
@@ -310,6 +330,7 @@ BUILT_IN: tuple[type[CompressorSpec], ...] = (
     WholeChunksSpec,
     SentencesSpec,
     HybridSpec,
+    TrainedSpec,
     Bm25Spec,
     CrossEncoderSpec,
     RecompSpec,

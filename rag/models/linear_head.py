@@ -69,3 +69,16 @@ class LinearHead:
                 expected = f"one weight for each of {', '.join(known)} at most"
                 raise ModelError(f"{path}: expected {expected}, found {name!r} of shape {tensor.shape}")
         return LinearHead({name: float(tensors[name][0]) for name in known if name in tensors})
+
+
+def standardised(values: Floats) -> Floats:
+    """``(value - mean) / deviation`` of the finite values; 0 for others, and for all where they do not differ.
+
+    >>> standardised(np.array([1.0, 3.0, np.nan])).tolist(), standardised(np.array([0.1, 0.1, 0.1])).tolist()
+    ([-1.0, 1.0, 0.0], [0.0, 0.0, 0.0])
+    """
+    scaled = np.zeros(len(values))
+    finite = np.isfinite(values)
+    if finite.any() and values[finite].min() < values[finite].max():
+        scaled[finite] = (values[finite] - values[finite].mean()) / values[finite].std()
+    return scaled

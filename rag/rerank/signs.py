@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rag.errors import ConfigError
+from rag.models.linear_head import standardised
 from rag.models.token_encoder import best_matches
 from rag.rerank.late_interaction import rarity
 from rag.types import Chunk, Document, Query
@@ -88,19 +89,6 @@ class Signs:
         documents = self.encoder.encode_documents([chunk.indexed_text for chunk in chunks])
         matches = best_matches(question, documents).astype(np.float64)
         return {"maxsim": matches.sum(axis=1), "rare": matches @ rarity(matches, at_least=MATCH)}
-
-
-def standardised(values: Floats) -> Floats:
-    """``(value - mean) / deviation`` of the finite values; 0 for others, and for all where they do not differ.
-
-    >>> standardised(np.array([1.0, 3.0, np.nan])).tolist(), standardised(np.array([0.1, 0.1, 0.1])).tolist()
-    ([-1.0, 1.0, 0.0], [0.0, 0.0, 0.0])
-    """
-    scaled = np.zeros(len(values))
-    finite = np.isfinite(values)
-    if finite.any() and values[finite].min() < values[finite].max():
-        scaled[finite] = (values[finite] - values[finite].mean()) / values[finite].std()
-    return scaled
 
 
 def centrality(vectors: Vectors) -> Floats:

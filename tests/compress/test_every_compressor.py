@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,9 +14,19 @@ from rag.compress.cross_encoder import CrossEncodedSentences
 from rag.compress.exit import FIELDS, ExitSentences
 from rag.compress.extract import ExtractiveCompressor
 from rag.compress.infiniretri import AttendedSentences
-from rag.compress.specs import BUILT_IN, Bm25Spec, HybridSpec, RecompSpec, SentencesSpec, WholeChunksSpec
+from rag.compress.specs import (
+    BUILT_IN,
+    Bm25Spec,
+    HybridSpec,
+    RecompSpec,
+    SentencesSpec,
+    TrainedSpec,
+    WholeChunksSpec,
+)
+from rag.compress.trained import KIND, SIGNS
 from rag.library import read
 from rag.models.attention import Attention, AttentionPrompt, Head
+from rag.models.linear_head import LinearHead
 from rag.models.llm import Choice, Message
 from rag.models.template import Template
 from rag.resources import Resources
@@ -67,10 +78,19 @@ def exit_of(resources: Resources) -> Compressor:
     return ExtractiveCompressor(resources, ExitSentences(Judge(), template, concurrency=2))
 
 
+def trained(resources: Resources) -> Compressor:
+    head = Path("head.safetensors")
+    if not head.is_file():
+        weights = dict.fromkeys(SIGNS, 0.3)
+        LinearHead(weights).save(head, kind=KIND, identity=resources.embedder.identity, about={})
+    return TrainedSpec(head=str(head), tokens=12).build(resources)
+
+
 COMPRESSORS: dict[str, Callable[[Resources], Compressor]] = {
     "none": WholeChunksSpec().build,
     "sentences": SentencesSpec(tokens=12).build,
     "hybrid": HybridSpec(tokens=None, ratio=0.35).build,
+    "trained": trained,
     "bm25": Bm25Spec(tokens=12).build,
     "cross-encoder": lambda resources: ExtractiveCompressor(
         resources, CrossEncodedSentences(resources, Pairs(), budget=Budget(tokens=12))

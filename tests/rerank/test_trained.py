@@ -10,9 +10,9 @@ import pytest
 from rag.embed.base import EmbedderIdentity
 from rag.embed.hash import HashEmbedder
 from rag.errors import ConfigError, ModelError, ModelNotFoundError
-from rag.models.linear_head import LinearHead
+from rag.models.linear_head import LinearHead, standardised
 from rag.models.token_encoder import EmbedderTokenEncoder
-from rag.rerank.signs import SIGNS, Signs, bridges, centrality, standardised
+from rag.rerank.signs import SIGNS, Signs, bridges, centrality
 from rag.rerank.specs import TrainedSpec
 from rag.rerank.trained import KIND, TrainedReranker
 from rag.testing import Sample, check_reranker, sample
