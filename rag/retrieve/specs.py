@@ -88,6 +88,27 @@ class ZScoreSpec(FuserSpec):
         return ListZScoreFuser(keep=self.keep, weights=self.weights)
 
 
+class LogOddsSpec(FuserSpec):
+    """Sum of log-odds: how improbable a score is among those of all chunks, as if retrievers were independent.
+
+    Scores are taken to be spread as Student's t; needs no labels. Between two retrievers it rewards a chunk that both
+    think well of more than `zscore` does, which hardly differs on average (docs/multivector-and-learned-sparse.md).
+    """
+
+    use: Literal["logodds"] = "logodds"
+    degrees: int = Field(12, ge=4, le=100, multiple_of=2)
+    """Degrees of freedom: fewer allow for more chunks far above the mean, and so make less of each; even."""
+    clip: float = Field(1e-12, ge=1e-15, lt=0.5)
+    """No probability is nearer to 0 or 1. A larger value levels the best chunks: 1e-6 does harm."""
+    weights: tuple[Weight, ...] | None = None
+    """One weight for each retriever, in their order; all 1 when absent."""
+
+    def build(self, resources: Resources) -> Fuser:
+        from rag.retrieve.logodds import LogOddsFuser
+
+        return LogOddsFuser(keep=self.keep, degrees=self.degrees, clip=self.clip, weights=self.weights)
+
+
 class RrfSpec(FuserSpec):
     """Reciprocal rank fusion: the sum of 1 / (constant + rank). Looks at ranks alone."""
 
@@ -140,4 +161,11 @@ class SingleSpec(FuserSpec):
         return SingleFuser(keep=self.keep)
 
 
-BUILT_IN_FUSERS: tuple[type[FuserSpec], ...] = (ZScoreSpec, RrfSpec, WeightedSpec, DbsfSpec, SingleSpec)
+BUILT_IN_FUSERS: tuple[type[FuserSpec], ...] = (
+    ZScoreSpec,
+    LogOddsSpec,
+    RrfSpec,
+    WeightedSpec,
+    DbsfSpec,
+    SingleSpec,
+)

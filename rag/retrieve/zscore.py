@@ -30,14 +30,12 @@ class CollectionZScoreFuser:
 
     def fuse(self, rankings: Sequence[Ranking]) -> Ranking:
         weights = weights_for(self.weights, rankings)
-        backgrounds = [_background(at, ranking) for at, ranking in enumerate(rankings)]
+        backgrounds = [background_of(ranking, at=at, use="zscore") for at, ranking in enumerate(rankings)]
         lists = clean(rankings)
         chunks = list({hit.chunk.key: hit.chunk for hits in lists for hit in hits}.values())
         sums = [0.0] * len(chunks)
         for background, weight in zip(backgrounds, weights, strict=True):
-            sums = [
-                total + weight * value for total, value in zip(sums, _standardised(chunks, background), strict=True)
-            ]
+            sums = [total + weight * value for total, value in zip(sums, standardised(chunks, background), strict=True)]
         scored = [ScoredChunk(chunk, value, "zscore") for chunk, value in zip(chunks, sums, strict=True)]
         return Ranking.of(scored, keep=self.keep)
 
@@ -64,16 +62,22 @@ class ListZScoreFuser:
         return combine(lists, parts, weights, keep=self.keep, origin="zscore")
 
 
-def _background(at: int, ranking: Ranking) -> Background:
+def background_of(ranking: Ranking, *, at: int, use: str) -> Background:
+    """The ranking's background, which the fuser `use` cannot do without.
+
+    Raises:
+        ConfigError: the ranking, the `at`-th from 0, has none.
+    """
     if ranking.background is None:
         raise ConfigError(
-            f"ask.fuse: `zscore` over the collection needs each retriever's distribution; ranking {at + 1} has none",
+            f"ask.fuse: `{use}` over the collection needs each retriever's distribution; ranking {at + 1} has none",
             hint="use {use: zscore, over: list} or {use: rrf}, which look at the retrieved chunks alone",
         )
     return ranking.background
 
 
-def _standardised(chunks: Sequence[Chunk], background: Background) -> list[float]:
+def standardised(chunks: Sequence[Chunk], background: Background) -> list[float]:
+    """``(score - mean) / sd`` of each chunk; 0 where sd is 0, the lowest where a score is not finite."""
     if not chunks or not background.deviation > 0:  # also where it is not a number
         return [0.0] * len(chunks)
     values = [(score - background.mean) / background.deviation for score in background.score(chunks)]

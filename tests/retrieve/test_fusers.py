@@ -207,6 +207,7 @@ def test_fusing_gives_the_finite_union_best_first_with_ties_by_id(fuser: Fuser, 
 def test_every_spec_builds_its_fuser_and_states_its_name() -> None:
     assert [spec.model_fields["use"].default for spec in BUILT_IN_FUSERS] == [
         "zscore",
+        "logodds",
         "rrf",
         "weighted",
         "dbsf",
