@@ -117,6 +117,10 @@ class Bm25Index:
         return visible(self.postings.live, None)
 
     @cached_property
+    def _numbers(self) -> Rows:
+        return np.arange(len(self.postings.live))
+
+    @cached_property
     def _relative_lengths(self) -> Floats:
         average = self.postings.average_length or 1.0
         relative: Floats = self.postings.lengths.astype(np.float64) / average
@@ -134,8 +138,9 @@ class Bm25Index:
         floor = np.float32(sum(weight.absent * terms[term] for term, weight in weights.items()))
         seen = scores if rows is None else scores[rows]
         mean, deviation = spread(seen)
-        matching = np.flatnonzero(seen)
-        top, top_scores = best(seen[matching], matching if rows is None else rows[matching], k=k)
+        top, top_scores = best(seen, self._numbers if rows is None else rows, k=k)
+        matching = top_scores > 0
+        top, top_scores = top[matching], top_scores[matching]
         score = partial(_score, [(weight, terms[term]) for term, weight in weights.items()], floor, mean)
         return Hits(top, top_scores + floor, mean + float(floor), deviation, len(seen), score)
 
