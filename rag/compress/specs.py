@@ -136,7 +136,7 @@ class TrainedSpec(BudgetedSpec):
 
     use: Literal["trained"] = "trained"
     head: str = Field(min_length=1)
-    """A file that `rag train compressor` made for the pipeline's embedder."""
+    """A `.safetensors` file of `rag train compressor`, for the pipeline's embedder, or the name of one that ships."""
 
     def missing(self) -> str | None:
         from rag.models.head_files import missing_head
@@ -144,11 +144,10 @@ class TrainedSpec(BudgetedSpec):
         return missing_head(self.head, made_by="rag train compressor")
 
     def build(self, resources: Resources) -> Compressor:
-        from pathlib import Path
-
         from rag.compress.trained import TrainedSentences
+        from rag.models.head_files import head_file
 
-        return self._extractive(resources, TrainedSentences(resources, head=Path(self.head), budget=self.budget))
+        return self._extractive(resources, TrainedSentences(resources, head=head_file(self.head), budget=self.budget))
 
 
 class Bm25Spec(BudgetedSpec):

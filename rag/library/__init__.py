@@ -1,4 +1,4 @@
-"""Finds pipelines, prompts and configs by name: in the working directory first, then among those that ship."""
+"""Finds pipelines, prompts, presets and trained models by name: in the working directory first, then what ships."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from typing import Literal, TypeAlias
 from rag.errors import ConfigError, UnknownNameError
 from rag.registry import unknown
 
-Kind: TypeAlias = Literal["pipelines", "prompts", "configs"]
+Kind: TypeAlias = Literal["pipelines", "prompts", "configs", "models"]
 
-SUFFIX: dict[Kind, str] = {"pipelines": ".yaml", "prompts": ".md", "configs": ".yaml"}
-NOUN: dict[Kind, str] = {"pipelines": "pipeline", "prompts": "prompt", "configs": "preset"}
+SUFFIX: dict[Kind, str] = {"pipelines": ".yaml", "prompts": ".md", "configs": ".yaml", "models": ".safetensors"}
+NOUN: dict[Kind, str] = {"pipelines": "pipeline", "prompts": "prompt", "configs": "preset", "models": "model"}
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*(?:\.[A-Za-z0-9_-]+)*")
 

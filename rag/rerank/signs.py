@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence, Set
-from math import log
+from math import hypot, log
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -39,7 +39,7 @@ MATCH = 0.5
 
 
 class Signs:
-    """Computes signs of candidates, each brought to mean 0 and deviation 1 over the candidates of the question.
+    """Computes signs of candidates, each brought to mean 0 over the candidates of the question.
 
     - dense: the cosine of question and chunk; sparse: the chunk's score in the sparse index;
     - central: the mean cosine with the first three candidates, itself left out: what is relevant is often alike;
@@ -51,10 +51,13 @@ class Signs:
       by how few candidates match it (`rag.rerank.late_interaction.rarity`); these two encode the chunks;
     - length: the logarithm of the characters.
 
-    What cannot be told of a candidate (a text without tokens, a chunk that the index no longer has) is 0, the mean.
+    Length has deviation 1, the signs of vectors and tokens together the share that vectors have in what tells the
+    candidates apart, those of terms the share that terms have (`trusts`): where the encoder does not know the language,
+    what it says of a candidate is noise, and counts for little. What cannot be told of a candidate (a text without
+    tokens, a chunk that the index no longer has) is 0, the mean.
 
     Raises:
-        ConfigError: the index lacks vectors or terms that a sign needs.
+        ConfigError: the index lacks vectors or terms.
     """
 
     def __init__(self, resources: Resources, encoder: TokenEncoder) -> None:
@@ -64,31 +67,58 @@ class Signs:
     def of(self, query: Query, chunks: Sequence[Chunk], *, names: Sequence[str]) -> dict[str, Floats]:
         """The signs `names`, each (n,), of the candidates, best first."""
         reader = self.resources.index.reader()
-        found: dict[str, Floats] = {}
-        if any(name in names for name in OF_VECTORS):
-            found |= self._of_vectors(query, chunks, reader)
-        if any(name in names for name in OF_TERMS):
+        if reader.dense is None:
+            raise _lacking("vectors", "dense")
+        if reader.sparse is None:
+            raise _lacking("terms", "sparse")
+        rows = reader.rows_of(chunks)
+        question = self.resources.embedder.embed_queries([query.text])
+        [dense] = reader.dense.search(question, k=1, allowed=None)
+        [sparse] = reader.sparse.search([query.words], k=1, allowed=None)
+        known = rows >= 0
+        found = {"length": np.log1p([len(chunk.text) for chunk in chunks])}
+        for name, hits in (("dense", dense), ("sparse", sparse)):
+            found[name] = np.where(known, hits.score(rows), np.nan).astype(np.float64)
+        of_vectors, of_terms = trusts(found["dense"], found["sparse"], dense.deviation, sparse.deviation)
+        if "central" in names:
+            vectors = np.full((len(chunks), question.shape[1]), np.nan, np.float32)
+            vectors[known] = reader.vectors(rows[known])
+            found["central"] = centrality(vectors)
+        if any(name in names for name in ("words", "title", "bridge")):
             found |= _of_terms(query, chunks, reader)
         if any(name in names for name in OF_TOKENS):
             found |= self._of_tokens(query, chunks)
-        if "length" in names:
-            found["length"] = np.log1p([len(chunk.text) for chunk in chunks])
-        return {name: standardised(found[name]) for name in names}
-
-    def _of_vectors(self, query: Query, chunks: Sequence[Chunk], reader: Reader) -> Mapping[str, Floats]:
-        if reader.dense is None:
-            raise _lacking("vectors", "dense")
-        question = self.resources.embedder.embed_queries([query.text])[0]
-        rows = reader.rows_of(chunks)
-        vectors = np.full((len(chunks), len(question)), np.nan, np.float32)
-        vectors[rows >= 0] = reader.vectors(rows[rows >= 0])
-        return {"dense": (vectors @ question).astype(np.float64), "central": centrality(vectors)}
+        scales = {"length": 1.0, **dict.fromkeys(OF_TERMS, of_terms)}
+        return {name: scales.get(name, of_vectors) * standardised(found[name]) for name in names}
 
     def _of_tokens(self, query: Query, chunks: Sequence[Chunk]) -> Mapping[str, Floats]:
         [question] = self.encoder.encode_queries([query.text])
         documents = self.encoder.encode_documents([chunk.indexed_text for chunk in chunks])
         matches = best_matches(question, documents).astype(np.float64)
         return {"maxsim": matches.sum(axis=1), "rare": matches @ rarity(matches, at_least=MATCH)}
+
+
+def trusts(dense: Floats, sparse: Floats, dense_deviation: float, sparse_deviation: float) -> tuple[float, float]:
+    """How much of what tells the candidates apart is by vectors and how much by terms; their squares sum to 1.
+
+    In proportion to the deviation of the candidates' scores in units of that over the whole collection: the unit in
+    which a retriever that is blind to a question says so (`rag.retrieve.zscore`). Both 0 where nothing differs.
+
+    Args:
+        dense, sparse: (n,) scores of the candidates, NaN where there is none.
+        dense_deviation, sparse_deviation: of all scores of the collection.
+
+    >>> trusts(np.array([0.1, 0.7]), np.array([1.0, 9.0]), 0.1, 1.0)  # 3 and 4 deviations
+    (0.6, 0.8)
+    """
+    spreads = [_spread(dense, dense_deviation), _spread(sparse, sparse_deviation)]
+    total = hypot(*spreads)
+    return (spreads[0] / total, spreads[1] / total) if total > 0 else (0.0, 0.0)
+
+
+def _spread(scores: Floats, deviation: float) -> float:
+    known = scores[np.isfinite(scores)]
+    return float(known.std()) / deviation if len(known) and deviation > 0 else 0.0
 
 
 def centrality(vectors: Vectors) -> Floats:
@@ -124,19 +154,15 @@ def bridges(
 
 
 def _of_terms(query: Query, chunks: Sequence[Chunk], reader: Reader) -> Mapping[str, Floats]:
-    index, spec = reader.sparse, reader.spec.sparse
-    if index is None or spec is None:
-        raise _lacking("terms", "sparse")
-    analyzer = spec.analyzer()
+    assert reader.spec.sparse is not None  # or there would be no sparse index
+    analyzer = reader.spec.sparse.analyzer()
     question = frozenset(analyzer.terms(query.text))
     titles = [frozenset(analyzer.terms(_title(reader.document(chunk.document_id)))) for chunk in chunks]
     texts = [frozenset(analyzer.terms(chunk.indexed_text)) for chunk in chunks]
     whole = [text | title for text, title in zip(texts, titles, strict=True)]
     weights = _rarities(question, whole)
     of_question = _total(question, weights) or 1.0
-    [hits] = index.search([query.words], k=1, allowed=None)
     return {
-        "sparse": hits.score(reader.rows_of(chunks)).astype(np.float64),
         "words": np.array([_total(question & terms, weights) for terms in whole]) / of_question,
         "title": np.array([_total(question & terms, weights) for terms in titles]) / of_question,
         "bridge": bridges(question, titles, texts, weights, [chunk.document_id for chunk in chunks]),

@@ -209,7 +209,7 @@ class TrainedSpec(ScoringSpec):
     needs: ClassVar[tuple[str, ...]] = ("ingest.index.dense", "ingest.index.sparse")
     use: Literal["trained"] = "trained"
     head: str = Field(min_length=1)
-    """A file that `rag train reranker` made for the pipeline's embedder."""
+    """A `.safetensors` file of `rag train reranker`, for the pipeline's embedder, or the name of one that ships."""
 
     def missing(self) -> str | None:
         from rag.models.head_files import missing_head
@@ -217,14 +217,13 @@ class TrainedSpec(ScoringSpec):
         return missing_head(self.head, made_by="rag train reranker")
 
     def build(self, resources: Resources) -> Reranker:
-        from pathlib import Path
-
+        from rag.models.head_files import head_file
         from rag.rerank.trained import TrainedReranker
 
         return TrainedReranker(
             resources,
             LateInteractionSpec().encoder(resources),
-            head=Path(self.head),
+            head=head_file(self.head),
             keep=self.keep,
             depth=self.depth,
             margin=self.margin,

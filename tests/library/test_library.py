@@ -6,6 +6,7 @@ import pytest
 
 from rag import library
 from rag.errors import ConfigError, UnknownNameError
+from rag.models.head_files import head_file, missing_head
 
 
 def test_what_ships_is_found_from_any_folder() -> None:
@@ -48,3 +49,14 @@ def test_a_file_that_is_not_utf_8_is_refused(own_directory: Path) -> None:
     (own_directory / "prompts" / "mine.md").write_bytes(b"caf\xe9")
     with pytest.raises(ConfigError, match="not UTF-8"):
         library.read("prompts", "mine")
+
+
+def test_a_trained_head_is_found_by_its_path_or_its_name(own_directory: Path) -> None:
+    (own_directory / "models").mkdir()
+    (own_directory / "models" / "mine.safetensors").write_bytes(b"")
+    assert head_file("mine") == Path("models/mine.safetensors")
+    assert head_file("elsewhere/mine.safetensors") == Path("elsewhere/mine.safetensors")
+    assert missing_head("mine", made_by="rag train reranker") is None
+    message = missing_head("mien", made_by="rag train reranker")
+    assert message is not None
+    assert message.startswith("unknown model 'mien'; did you mean 'mine'?")

@@ -10,9 +10,11 @@ import pytest
 from rag.embed.base import EmbedderIdentity
 from rag.embed.hash import HashEmbedder
 from rag.errors import ConfigError, ModelError, ModelNotFoundError
+from rag.index.directory import IndexDirectory
+from rag.index.specs import IndexSpec
 from rag.models.linear_head import LinearHead, standardised
 from rag.models.token_encoder import EmbedderTokenEncoder
-from rag.rerank.signs import SIGNS, Signs, bridges, centrality
+from rag.rerank.signs import SIGNS, Signs, bridges, centrality, trusts
 from rag.rerank.specs import TrainedSpec
 from rag.rerank.trained import KIND, TrainedReranker
 from rag.testing import Sample, check_reranker, sample
@@ -67,10 +69,11 @@ def test_a_head_without_weights_changes_no_order(indexed: Sample) -> None:
 
 
 def test_a_score_is_the_first_by_its_deviation_and_what_the_signs_add(indexed: Sample) -> None:
-    """Of "Dogs bark", the chunk on dogs has all, the other nothing: words is 1 and 0, standardised 1 and -1."""
+    """Of "Dogs bark", one chunk has all and the other nothing, for both retrievers: words is 1 and -1 by sqrt(1/2)."""
     given = ranking(named(indexed, "rush", "dogs"), 3.0, 1.0)  # deviation 1
-    [after] = reranker(indexed, saved({"words": 1.5})).rerank([Query(text="Dogs bark")], [given])
-    assert [(hit.chunk.document_id, hit.score) for hit in after] == [("dogs.md", 2.5), ("rush.md", 1.5)]
+    [after] = reranker(indexed, saved({"words": 1.5 * sqrt(2)})).rerank([Query(text="Dogs bark")], [given])
+    assert [hit.chunk.document_id for hit in after] == ["dogs.md", "rush.md"]
+    assert [hit.score for hit in after] == pytest.approx([2.5, 1.5])
 
 
 def test_candidates_beyond_the_depth_follow_behind(indexed: Sample) -> None:
@@ -94,14 +97,15 @@ def test_tokens_are_encoded_only_where_the_head_weighs_them(indexed: Sample) -> 
 
 
 def test_a_sign_is_higher_for_the_candidate_it_speaks_for(indexed: Sample) -> None:
-    """One of two candidates has the question's words and is the longer one: 1, and the other -1."""
+    """One of two candidates has the question's words and is the longer one."""
     question = Query(text="dogs bark")
     chunks = named(indexed, "dogs", "rush")
     signs = Signs(indexed.resources, EmbedderTokenEncoder(indexed.resources.embedder)).of(
         question, chunks, names=("dense", "sparse", "maxsim", "length")
     )
     for values in signs.values():
-        assert values.tolist() == pytest.approx([1.0, -1.0])
+        assert values[0] == pytest.approx(-values[1])
+        assert values[0] > 0.5
 
 
 def test_a_bridge_is_the_share_of_a_title_that_a_good_candidate_of_another_document_names() -> None:
@@ -134,7 +138,7 @@ def test_words_weigh_by_how_few_candidates_have_them(indexed: Sample) -> None:
     )
     rare, common = log(1 + 2.5 / 1.5), log(1 + 1.5 / 2.5)
     shares = np.array([1.0, common / (rare + common), 0.0])
-    assert signs["words"].tolist() == pytest.approx(((shares - shares.mean()) / shares.std()).tolist())
+    assert signs["words"] / signs["words"].std() == pytest.approx((shares - shares.mean()) / shares.std())
 
 
 def test_a_head_of_another_embedder_or_kind_or_with_unknown_signs_is_refused(indexed: Sample) -> None:
@@ -159,15 +163,39 @@ def test_a_pipeline_with_a_head_that_is_not_there_is_refused_when_it_is_read() -
     assert TrainedSpec(head=str(saved({}))).missing() is None
 
 
-def test_an_index_without_terms_is_refused_for_a_head_that_weighs_them(tmp_path: Path) -> None:
-    from rag.index.directory import IndexDirectory
-    from rag.index.specs import IndexSpec
-
+def test_an_index_without_terms_is_refused(tmp_path: Path) -> None:
     with sample(tmp_path, TEXTS) as made:
         bare = IndexDirectory(IndexSpec(path=str(tmp_path / "index"), sparse=None))
         resources = type(made.resources)(made.resources.embedder, bare, {})
         signs = Signs(resources, EmbedderTokenEncoder(resources.embedder))
         with pytest.raises(ConfigError, match="needs terms, the index has none"):
-            signs.of(Query(text="x"), made.chunks, names=("words",))
-        assert list(signs.of(Query(text="x"), made.chunks, names=("dense",))) == ["dense"]
+            signs.of(Query(text="x"), made.chunks, names=("length",))
         bare.close()
+
+
+def test_what_a_blind_retriever_says_counts_for_little() -> None:
+    """Cosines that differ by a hundredth of what they do over the collection are noise beside one clear match."""
+    of_vectors, of_terms = trusts(np.array([0.50, 0.502]), np.array([0.0, 10.0]), 0.1, 1.0)  # 0.01 and 5 deviations
+    assert (of_vectors, of_terms) == pytest.approx((0.002, 1.0), abs=1e-5)
+    assert trusts(np.array([0.5, 0.5]), np.array([0.0, 0.0]), 0.1, 1.0) == (0.0, 0.0)
+    assert trusts(np.array([0.5, np.nan]), np.array([0.0, np.nan]), 0.0, 0.0) == (0.0, 0.0)
+
+
+def test_signs_of_the_retrievers_are_in_the_share_of_what_each_tells_apart(indexed: Sample) -> None:
+    chunks = named(indexed, "dogs", "rush", "album")
+    question = Query(text="Dogs bark")
+    reader = indexed.resources.index.reader()
+    assert reader.dense is not None
+    assert reader.sparse is not None
+    [dense] = reader.dense.search(indexed.resources.embedder.embed_queries([question.text]), k=3, allowed=None)
+    [sparse] = reader.sparse.search([question.text], k=3, allowed=None)
+    rows = reader.rows_of(chunks)
+    of_vectors, of_terms = trusts(
+        dense.score(rows).astype(np.float64), sparse.score(rows).astype(np.float64), dense.deviation, sparse.deviation
+    )
+    signs = Signs(indexed.resources, EmbedderTokenEncoder(indexed.resources.embedder)).of(
+        question, chunks, names=("dense", "maxsim", "sparse", "words", "length")
+    )
+    deviations = {name: float(values.std()) for name, values in signs.items()}
+    expected = {"dense": of_vectors, "maxsim": of_vectors, "sparse": of_terms, "words": of_terms, "length": 1.0}
+    assert deviations == pytest.approx(expected)
