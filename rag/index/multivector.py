@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from threading import Lock
 from typing import cast
 
@@ -21,7 +21,7 @@ from rag.index.parts import Kept, Rowed, keep
 from rag.index.ranking import best, spread
 from rag.index.segments import SegmentedVectors
 from rag.index.tensors import Tensor
-from rag.index.token_codes import TokenCodes, coded, maxsim_of_codes
+from rag.index.token_codes import Gathered, TokenCodes, coded, gathered, maxsim_of_codes
 from rag.models.pruning import early_exit, unpruned
 from rag.models.token_encoder import TokenEncoder, TokenVectors
 
@@ -86,14 +86,16 @@ class MultiVectorIndex:
         mask = self.rows.live if allowed is None else allowed & self.rows.live
         rows = np.flatnonzero(mask)
         exactly = len(rows) <= max(k, self.refinement.candidates, SAMPLE)
-        sample = np.random.default_rng(SEED).choice(rows, min(SAMPLE, len(rows)), replace=False)
+        sample = None if exactly else self._sample if allowed is None else _drawn(tokens, rows)
         hits: list[Hits] = []
         for query in queries:
             codes = coded(query)
-            looked, scores = (
-                (rows, _maxsim(tokens, codes, rows)) if exactly else self._refined(tokens, query, codes, k, mask)
-            )
-            seen = scores if exactly else _maxsim(tokens, codes, sample)
+            if sample is None:
+                looked, seen = rows, _maxsim(tokens, codes, rows)
+                scores = seen
+            else:
+                seen = sample.maxsim(codes)
+                looked, scores = self.refined(query, k=k, allowed=mask)
             mean, deviation = spread(seen[np.isfinite(seen)])
             kept = np.flatnonzero(np.isfinite(scores))
             order = kept[np.argsort(looked[kept])]
@@ -120,8 +122,13 @@ class MultiVectorIndex:
                 self._first_pass = self._encoded(tokens)
             return self._first_pass
 
-    def _refined(self, tokens: Kept, query: TokenVectors, codes: TokenCodes, k: int, mask: Mask) -> tuple[Rows, Scores]:
-        """The candidates that were scored, and their scores."""
+    @cached_property
+    def _sample(self) -> Gathered:
+        return _drawn(self.tokens(), np.flatnonzero(self.rows.live))
+
+    def refined(self, query: TokenVectors, *, k: int, allowed: Mask | None) -> tuple[Rows, Scores]:
+        """The candidates that were scored for the `k` best, in the order of the encodings, and their MaxSim."""
+        tokens, codes, mask = self.tokens(), coded(query), self.rows.live if allowed is None else allowed
         options, first = self.refinement, self.first_pass()
         there = first.kept.rows
         allowed = (there >= 0) & mask[there]
@@ -169,6 +176,11 @@ class MultiVectorIndex:
         lengths = np.array([len(each.codes) for each in found], np.int64)
         codes = np.concatenate([each.codes for each in found])
         return lengths, {"codes": codes, "scales": np.concatenate([each.scales for each in found])}
+
+
+def _drawn(tokens: Kept, rows: Rows) -> Gathered:
+    """A fixed random sample of some rows."""
+    return gathered(_codes(tokens, np.random.default_rng(SEED).choice(rows, SAMPLE, replace=False)))
 
 
 def _maxsim(tokens: Kept, query: TokenCodes, rows: Rows) -> Scores:

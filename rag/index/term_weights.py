@@ -47,11 +47,14 @@ class TermPostings:
 
     def scores(self, query: WeightedTerms, *, size: int) -> Floats:
         """(size,) the sum over the query's terms of the product of both weights, for each document."""
-        found = np.zeros(size)
-        for term, weight in zip(query.terms.tolist(), query.weights.tolist(), strict=True):
-            mine = slice(self.starts[term], self.starts[term + 1])
-            found[self.places[mine]] += self.weights[mine] * np.float64(weight)
-        return found
+        if not len(query.terms):
+            return np.zeros(size)
+        starts, ends = self.starts[query.terms].tolist(), self.starts[query.terms + 1].tolist()
+        mine = [slice(start, end) for start, end in zip(starts, ends, strict=True)]
+        weights = np.concatenate([self.weights[each] for each in mine])
+        of_query = np.repeat(query.weights.astype(np.float64), [each.stop - each.start for each in mine])
+        places = np.concatenate([self.places[each] for each in mine])
+        return np.asarray(np.bincount(places, weights=weights * of_query, minlength=size), np.float64)
 
 
 def open_postings(file: DerivedFile, kept: Kept, *, terms: int) -> TermPostings:

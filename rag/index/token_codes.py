@@ -37,6 +37,44 @@ def coded(vectors: TokenVectors) -> TokenCodes:
     return TokenCodes(np.rint(vectors / safe[:, None]).astype(np.int8), scales)
 
 
+@dataclass(frozen=True, slots=True)
+class Gathered:
+    """Documents one after the other, ready to be compared with a query.
+
+    Attributes:
+        codes: (tokens of all, d) float32, whole numbers.
+        scales: (tokens of all, 1) float32.
+        starts: where each document begins that has tokens.
+        there: (documents,) whether it has any.
+    """
+
+    codes: NDArray[np.float32]
+    scales: NDArray[np.float32]
+    starts: NDArray[np.int64]
+    there: NDArray[np.bool_]
+
+    def maxsim(self, query: TokenCodes) -> NDArray[np.float32]:
+        """(documents,) float32; NaN for a document without tokens, and for all where the query has none."""
+        scores = np.full(len(self.there), np.nan, np.float32)
+        if len(query.codes) and len(self.starts):
+            similarities = self.codes @ np.ascontiguousarray(query.codes.T, np.float32)  # (tokens of all, of the query)
+            similarities *= self.scales
+            scores[self.there] = (np.maximum.reduceat(similarities, self.starts, axis=0) * query.scales).sum(axis=1)
+        return scores
+
+
+def gathered(documents: Sequence[TokenCodes]) -> Gathered:
+    """Some documents in one, at least one."""
+    lengths = np.array([len(document.codes) for document in documents], np.int64)
+    there = lengths > 0
+    return Gathered(
+        np.concatenate([document.codes for document in documents], dtype=np.float32),
+        np.concatenate([document.scales for document in documents])[:, None],
+        (np.cumsum(lengths) - lengths)[there],
+        there,
+    )
+
+
 def maxsim_of_codes(query: TokenCodes, documents: Sequence[TokenCodes]) -> NDArray[np.float32]:
     """The sum over the query's tokens of the best match in each document (`rag.models.token_encoder.maxsim`).
 
@@ -46,17 +84,6 @@ def maxsim_of_codes(query: TokenCodes, documents: Sequence[TokenCodes]) -> NDArr
     Returns:
         (len(documents),) float32; NaN for a document without tokens, and for all where the query has none.
     """
-    scores = np.full(len(documents), np.nan, np.float32)
-    if not len(query.codes):
-        return scores
-    turned = np.ascontiguousarray(query.codes.T, np.float32)
-    there = [at for at, document in enumerate(documents) if len(document.codes)]
-    for first in range(0, len(there), TOGETHER):
-        some = there[first : first + TOGETHER]
-        codes = np.concatenate([documents[at].codes for at in some])
-        scales = np.concatenate([documents[at].scales for at in some])
-        starts = np.cumsum([0, *(len(documents[at].codes) for at in some[:-1])])
-        similarities = codes.astype(np.float32) @ turned  # (tokens of all these, tokens of the query)
-        similarities *= scales[:, None]
-        scores[some] = (np.maximum.reduceat(similarities, starts, axis=0) * query.scales).sum(axis=1)
-    return scores
+    blocks = [documents[first : first + TOGETHER] for first in range(0, len(documents), TOGETHER)]
+    scores = [gathered(block).maxsim(query) for block in blocks]
+    return np.concatenate(scores) if scores else np.empty(0, np.float32)

@@ -44,8 +44,9 @@ class MultiVectorSpec(RetrieverSpec):
     """Stop scoring when so many candidates in a row did not get among the best; empty: never."""
     repetitions: int = Field(20, ge=1, le=1000)
     """How often an encoding cuts the space of token vectors into buckets."""
-    planes: int = Field(5, ge=0, le=10)
-    """Random planes that cut it: 2^planes buckets."""
+    planes: int | None = Field(None, ge=0, le=10)
+    """Random planes that cut it: 2^planes buckets. 0 is the mean of all token vectors, once. Unset: 5 with a `model`, 0
+    for the token states of the embedder, whose mean it was trained to make."""
     inner: int | None = Field(16, ge=1)
     """Numbers that each bucket keeps of a token vector, by a random projection; null: all."""
     dimension: int | None = Field(None, ge=1)
@@ -81,8 +82,11 @@ class MultiVectorSpec(RetrieverSpec):
         """The encodings of token vectors of that width."""
         from rag.index.muvera import FixedDimensionalEncoding
 
+        planes = self.planes if self.planes is not None else 0 if self.model is None else 5
+        if planes == 0:
+            return FixedDimensionalEncoding(width, repetitions=1, planes=0, inner=None, dimension=self.dimension)
         return FixedDimensionalEncoding(
-            width, repetitions=self.repetitions, planes=self.planes, inner=self.inner, dimension=self.dimension
+            width, repetitions=self.repetitions, planes=planes, inner=self.inner, dimension=self.dimension
         )
 
     def build(self, resources: Resources) -> Retriever:
