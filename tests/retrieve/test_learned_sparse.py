@@ -19,37 +19,7 @@ torch = pytest.importorskip("torch", reason="torch is not installed (extra hf)")
 sentence_transformers = pytest.importorskip("sentence_transformers")
 transformers = pytest.importorskip("transformers")
 
-WORDS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "cat", "dog", "fish", "bird", "bark", "dogs", "leave", "the")
-CAT, DOG = WORDS.index("cat"), WORDS.index("dog")
-
-
-@pytest.fixture(scope="module")
-def masked_lm(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A masked language model with random weights, and its tokenizer."""
-    import tokenizers
-    from tokenizers import models, normalizers, pre_tokenizers, processors
-
-    folder = tmp_path_factory.mktemp("masked-lm")
-    tokenizer = tokenizers.Tokenizer(models.WordPiece({word: at for at, word in enumerate(WORDS)}, unk_token="[UNK]"))
-    tokenizer.normalizer = normalizers.BertNormalizer()
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    tokenizer.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
-    names = {"pad": "[PAD]", "unk": "[UNK]", "cls": "[CLS]", "sep": "[SEP]", "mask": "[MASK]"}
-    transformers.PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, model_max_length=32, **{f"{name}_token": word for name, word in names.items()}
-    ).save_pretrained(folder)
-    torch.manual_seed(3)
-    config = transformers.BertConfig(
-        vocab_size=len(WORDS),
-        hidden_size=16,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        intermediate_size=32,
-        max_position_embeddings=32,
-        initializer_range=1.0,
-    )
-    transformers.BertForMaskedLM(config).save_pretrained(folder)
-    return folder
+CAT, DOG, THE, TERMS = 5, 6, 12, 13  # of the vocabulary in conftest.py
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +35,7 @@ def inference_free(masked_lm: Path, tmp_path_factory: pytest.TempPathFactory) ->
     from sentence_transformers.base.modules import Router, Transformer
     from sentence_transformers.sparse_encoder.modules import SparseStaticEmbedding, SpladePooling
 
-    weight = torch.zeros(len(WORDS))
+    weight = torch.zeros(TERMS)
     weight[CAT], weight[DOG] = 2.0, 1.0
     tokenizer = transformers.AutoTokenizer.from_pretrained(masked_lm)
     router = Router.for_query_document(
@@ -100,12 +70,12 @@ def test_questions_of_a_model_without_inference_are_looked_up(inference_free: Pa
     encoder = SpladeEncoder(str(inference_free), device="cpu")
     [query] = encoder.encode_queries(["cat cat dog"])  # presence alone: a repeated term does not add
     assert (query.terms.tolist(), query.weights.tolist()) == ([CAT, DOG], [2.0, 1.0])
-    assert encoder.terms == len(WORDS)
+    assert encoder.terms == TERMS
 
 
 def test_the_terms_of_a_text_are_its_own_tokens_without_special_ones(splade: Path) -> None:
     [tokens] = SpladeEncoder(str(splade), device="cpu").tokens(["dog the cat dog"])
-    assert tokens.tolist() == sorted([CAT, DOG, WORDS.index("the")])
+    assert tokens.tolist() == sorted([CAT, DOG, THE])
 
 
 def test_only_the_heaviest_terms_are_kept(splade: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 from rag.config.problems import InvalidConfigError
 from rag.index.directory import IndexDirectory
 from rag.index.specs import IndexSpec
-from rag.models.token_encoder import EmbedderTokenEncoder, maxsim
+from rag.models.token_encoder import EmbedderTokenEncoder, MultiVectorTokenEncoder, maxsim
 from rag.pipeline.spec import AskSpec, IngestSpec, PipelineSpec
 from rag.retrieve.dense import DenseRetriever
 from rag.retrieve.encoded_specs import MultiVectorSpec
@@ -116,3 +116,16 @@ def test_a_dense_index_may_search_the_encodings() -> None:
     spec = PipelineSpec.from_yaml(text)
     assert PipelineSpec.from_yaml(spec.to_yaml()) == spec
     assert spec.ingest == IngestSpec()
+
+
+def test_a_model_of_its_own_encodes_questions_and_chunks(indexed: Sample, masked_lm: Path, tmp_path: Path) -> None:
+    sentence_transformers = pytest.importorskip("sentence_transformers", reason="the extra hf is not installed")
+    folder = str(tmp_path / "multi-vector")
+    sentence_transformers.MultiVectorEncoder(str(masked_lm), device="cpu").save_pretrained(folder)
+    retriever = MultiVectorSpec(model=folder, k=3, device="cpu").build(indexed.resources)
+    check_retriever(retriever, k=3)
+    [ranking] = retriever.retrieve([Query(text="the dogs bark")])
+    encoder = MultiVectorTokenEncoder(folder, device="cpu")
+    [query] = encoder.encode_queries(["the dogs bark"])
+    expected = maxsim(query, encoder.encode_documents([hit.chunk.indexed_text for hit in ranking]))
+    assert [hit.score for hit in ranking] == pytest.approx(expected.tolist(), rel=0.01)
