@@ -35,6 +35,7 @@ SYSTEMS = {
     "rrf": ["ask.retrieve=[{use: dense, k: 400}, {use: sparse, k: 400}]", "ask.fuse={use: rrf, keep: 400}"],
     "dbsf": ["ask.retrieve=[{use: dense, k: 400}, {use: sparse, k: 400}]", "ask.fuse={use: dbsf, keep: 400}"],
     "weighted": ["ask.retrieve=[{use: dense, k: 400}, {use: sparse, k: 400}]", "ask.fuse={use: weighted, keep: 400}"],
+    "logodds": ["ask.retrieve=[{use: dense, k: 400}, {use: sparse, k: 400}]", "ask.fuse={use: logodds, keep: 400}"],
     "zscore": ["ask.retrieve=[{use: dense, k: 400}, {use: sparse, k: 400}]", "ask.fuse={use: zscore, keep: 400}"],
 }
 DEEP = ["ask.retrieve=[{use: sparse, k: 400}]", "ask.fuse={use: single, keep: 400}"]
