@@ -9,7 +9,6 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from operator import attrgetter
 
 import numpy as np
@@ -17,7 +16,7 @@ from numpy.typing import NDArray
 
 Numbers = NDArray[np.int64]
 
-TERMS = 20_000  # of each segment, merged at a time
+BATCH_BYTES = 4 << 20  # of stored postings, merged at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +31,10 @@ class TermPostings:
     rows: bytes
     counts: bytes
     positions: bytes
+
+    @property
+    def bytes(self) -> int:
+        return len(self.rows) + len(self.counts) + len(self.positions)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,23 +73,47 @@ def invert(chunks: Sequence[Sequence[str]]) -> tuple[Numbers, Iterator[TermPosti
     return lengths, _cut(terms, flat, counts=_width(flat.counts), positions=_width(flat.positions))
 
 
-def merged(sources: Sequence[Source]) -> Iterator[TermPostings]:
+def merged(sources: Sequence[Source], *, batch_bytes: int = BATCH_BYTES) -> Iterator[TermPostings]:
     """The postings of several segments as one, in the order of terms.
 
-    New offsets ascend within a segment and from segment to segment.
+    New offsets ascend within a segment and from segment to segment. Memory is bounded by `batch_bytes` of stored
+    postings, some fifteen times as much once unpacked, and by the longest postings of a single term.
     """
-    waiting = [list(islice(source.postings, TERMS)) for source in sources]
-    widths = [_stored_widths(some[0]) for some in waiting if some]
-    while any(waiting):
+    waiting = [_Waiting(source.postings, batch_bytes // len(sources)) for source in sources]
+    widths = [_stored_widths(each.some[0]) for each in waiting if each.some]
+    while any(each.some for each in waiting):
         # Up to this term no segment has anything to come.
-        last = min((some[-1].term for some in waiting if len(some) == TERMS), default=None)
-        ready = []
-        for at, some in enumerate(waiting):
-            cut = len(some) if last is None else bisect_right(some, last, key=attrgetter("term"))
-            ready.append(some[:cut])
-            waiting[at] = some[cut:] + list(islice(sources[at].postings, cut))
-        terms, flat = _joined(ready, [source.offsets for source in sources])
+        last = min((each.some[-1].term for each in waiting if each.more), default=None)
+        terms, flat = _joined([each.take(last) for each in waiting], [source.offsets for source in sources])
         yield from _cut(terms, flat, counts=max(c for c, _ in widths), positions=max(p for _, p in widths))
+
+
+class _Waiting:
+    """The next postings of one segment: `some` of them, and whether there may be `more`."""
+
+    def __init__(self, postings: Iterator[TermPostings], batch_bytes: int) -> None:
+        self.postings = postings
+        self.batch_bytes = batch_bytes
+        self.some: list[TermPostings] = []
+        self.more = True
+        self._fill()
+
+    def take(self, last: str | None) -> list[TermPostings]:
+        """The postings of the terms up to `last`; all for ``None``."""
+        cut = len(self.some) if last is None else bisect_right(self.some, last, key=attrgetter("term"))
+        taken, self.some = self.some[:cut], self.some[cut:]
+        self._fill()
+        return taken
+
+    def _fill(self) -> None:
+        size = sum(one.bytes for one in self.some)
+        while self.more and size < max(1, self.batch_bytes):
+            one = next(self.postings, None)
+            if one is None:
+                self.more = False
+            else:
+                self.some.append(one)
+                size += one.bytes
 
 
 def _joined(parts: Sequence[Sequence[TermPostings]], offsets: Sequence[Numbers]) -> tuple[list[str], Flat]:

@@ -14,6 +14,8 @@ import numpy as np
 import pytest
 
 from rag.index.directory import IndexDirectory
+from rag.index.reader import Reader
+from rag.index.records import Problem
 from rag.index.specs import IndexSpec
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="kills by POSIX signals")
@@ -80,6 +82,11 @@ def state_of(path: Path) -> dict[str, int]:
     return state
 
 
+def damage(reader: Reader) -> list[Problem]:
+    """What is wrong with the index; that the made documents resemble each other is not."""
+    return [problem for problem in reader.check(deep=True) if problem.kind != "near-duplicate-chunk"]
+
+
 def kill_rounds(writing: Writing, path: Path, rounds: int, *, seed: int) -> None:
     rng = random.Random(seed)
     acknowledged: dict[str, int] = {}
@@ -98,7 +105,7 @@ def kill_rounds(writing: Writing, path: Path, rounds: int, *, seed: int) -> None
         with IndexDirectory(IndexSpec(path=str(path))).writer(None):
             pass
         directory = IndexDirectory(IndexSpec(path=str(path)))
-        assert directory.reader().check(deep=True) == []
+        assert damage(directory.reader()) == []
         directory.close()
         acknowledged = found
 
@@ -159,7 +166,7 @@ def test_a_full_disk_at_any_write_loses_nothing_and_the_writer_goes_on(
     with IndexDirectory(IndexSpec(path=str(path))).writer(None):
         pass
     directory = IndexDirectory(IndexSpec(path=str(path)))
-    assert directory.reader().check(deep=True) == []
+    assert damage(directory.reader()) == []
     directory.close()
 
 
