@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 Numbers = NDArray[np.int64]
 
-BATCH_BYTES = 4 << 20  # of stored postings, merged at a time
+BATCH_BYTES = 1 << 20  # of stored postings, merged at a time
 
 
 @dataclass(frozen=True, slots=True)

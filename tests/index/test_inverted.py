@@ -42,7 +42,7 @@ def test_merging_takes_memory_for_a_batch_and_not_for_everything() -> None:
     stored = [list(invert(part)[1]) for part in parts]
     sources = [Source(iter(one), np.arange(1500) + 1500 * at) for at, one in enumerate(stored)]
     peaks = []
-    for size in (1 << 16, 1 << 22):
+    for size in (1 << 15, 1 << 22):
         tracemalloc.start()
         for _ in merged(
             [Source(iter(one), s.offsets) for one, s in zip(stored, sources, strict=True)], batch_bytes=size
