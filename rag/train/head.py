@@ -3,8 +3,8 @@
 The loss is the softmax cross-entropy of each question's list (ListNet with one probability a candidate, Cao et al.,
 ICML 2007): ``-Σ y log softmax(t * untrained + Σ weight * sign)``. It is convex, so Newton's method finds the minimum
 in a few steps: no learning rate, no epochs, nothing drawn. What early stopping does for a network is done by a ridge
-that pulls all weights to 0, which is the untrained order: fits from a strong ridge to a weak one, the best on
-validation questions is kept.
+that pulls all weights to 0, which is the untrained order: of fits from a strong ridge to a weak one, the strongest is
+kept that is within a standard error of the best on validation questions.
 """
 
 from __future__ import annotations
@@ -23,8 +23,9 @@ from rag.train.split import Split
 Floats = NDArray[np.float64]
 
 LEAST = 50  # questions of all sets together that have something to learn from
-RIDGES = (100.0, 30.0, 10.0, 3.0, 1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001)
+RIDGES = (10.0, 3.0, 1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001)
 STEPS = 50  # of Newton's method; under ten are usual
+WORTH = 0.1  # the least that the untrained score counts
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -74,7 +75,7 @@ class Judged:
 class HeadReport:
     """What training did.
 
-    `ridge` is the one that was kept, ``None`` where none was better than no head on validation. `held_out` are
+    `ridge` is the one that was kept, ``None`` where no head is better than none on validation. `held_out` are
     questions of the training sets that neither trained nor chose, `unseen` other sets.
     """
 
@@ -118,14 +119,11 @@ def train_head(
     splits = [Split.of(len(each.cases), seed=seed) for each in sets]
     training = [[each.cases[at] for at in split.training] for each, split in zip(sets, splits, strict=True)]
     validation = [[each.cases[at] for at in split.validation] for each, split in zip(sets, splits, strict=True)]
-    untrained = LinearHead({})
-    before = _mean(validation, untrained)
-    best, best_figure, best_ridge = untrained, before, None
-    for ridge in RIDGES:
-        head = fit(training, signs, ridge=ridge)
-        figure = _mean(validation, head)
-        if figure > best_figure:
-            best, best_figure, best_ridge = head, figure, ridge
+    heads: dict[float | None, LinearHead] = {None: LinearHead({})}
+    heads |= {ridge: fit(training, signs, ridge=ridge) for ridge in RIDGES}
+    figures = {ridge: _figures(validation, head) for ridge, head in heads.items()}
+    chosen = _chosen(figures)
+    best = heads[chosen]
     held_out = [
         CaseSet(each.name, [each.cases[at] for at in split.held_out]) for each, split in zip(sets, splits, strict=True)
     ]
@@ -133,10 +131,10 @@ def train_head(
         metric=metric,
         training=sum(map(len, training)),
         validation=sum(map(len, validation)),
-        ridge=best_ridge,
+        ridge=chosen,
         weights=best.weights,
-        validation_before=before,
-        validation_after=best_figure,
+        validation_before=_mean(figures[None]),
+        validation_after=_mean(figures[chosen]),
         held_out=tuple(judge(each, best, seed=seed) for each in held_out),
         unseen=tuple(judge(each, best, seed=seed) for each in unseen),
     )
@@ -161,26 +159,34 @@ def fit(sets: Sequence[Sequence[Case]], signs: Sequence[str], *, ridge: float) -
     """The weights of the least mean loss plus ``ridge / 2 * Σ weight²``, in units of the untrained score.
 
     ``t``, how much the untrained score is worth, is fitted too and not held back; the weights are divided by it, so
-    that the score of a head is the untrained one plus what the signs add. Where the untrained scores are worth nothing
-    (``t`` is not above 0) there is no such head, and the weights are empty.
+    that the score of a head is the untrained one plus what the signs add. It is held at `WORTH` where it would fall
+    below: untrained scores that are worth nothing beside the signs still decide among equals.
     """
     lists = [_List.of(case, signs, weight=1 / len(cases)) for cases in sets for case in cases if case.right.any()]
     penalty = np.array([0.0, *[ridge * len(sets)] * len(signs)])
-    theta = np.array([1.0, *[0.0] * len(signs)])
-    value = _loss(lists, theta, penalty)
+    start = np.array([1.0, *[0.0] * len(signs)])
+    theta = _minimum(lists, penalty, start, free=np.ones(len(start), np.bool_))
+    if theta[0] < WORTH:
+        start[0] = WORTH
+        theta = _minimum(lists, penalty, start, free=np.arange(len(start)) > 0)
+    return LinearHead({name: float(weight / theta[0]) for name, weight in zip(signs, theta[1:], strict=True)})
+
+
+def _minimum(lists: Sequence[_List], penalty: Floats, start: Floats, *, free: NDArray[np.bool_]) -> Floats:
+    """Newton's method over the `free` coordinates, each step halved until it goes down."""
+    theta, value = start, _loss(lists, start, penalty)
     for _ in range(STEPS):
         slope, curvature = _derivatives(lists, theta, penalty)
+        step = np.zeros(len(theta))
         # A little on the diagonal: a sign that is the same for all candidates has no curvature of its own.
-        step = np.linalg.solve(curvature + 1e-9 * np.eye(len(theta)), slope)
+        step[free] = np.linalg.solve(curvature[np.ix_(free, free)] + 1e-9 * np.eye(int(free.sum())), slope[free])
         size = 1.0
         while (moved := _loss(lists, theta - size * step, penalty)) > value and size > 1e-6:
             size /= 2
         if moved >= value - 1e-12:
             break
         theta, value = theta - size * step, moved
-    if theta[0] <= 0:
-        return LinearHead({})
-    return LinearHead({name: float(weight / theta[0]) for name, weight in zip(signs, theta[1:], strict=True)})
+    return theta
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -220,6 +226,28 @@ def _derivatives(lists: Sequence[_List], theta: Floats, penalty: Floats) -> tupl
     return slope, curvature
 
 
-def _mean(sets: Sequence[Sequence[Case]], head: LinearHead) -> float:
+def _figures(sets: Sequence[Sequence[Case]], head: LinearHead) -> list[Floats]:
+    """The figure of every question, set by set."""
+    return [np.array([case.judged(head) for case in cases]) for cases in sets]
+
+
+def _mean(figures: Sequence[Floats]) -> float:
     """The mean over sets of the mean over questions."""
-    return float(np.mean([np.mean([case.judged(head) for case in cases]) for cases in sets]))
+    return float(np.mean([of_set.mean() for of_set in figures]))
+
+
+def _chosen(figures: Mapping[float | None, Sequence[Floats]]) -> float | None:
+    """The first key that is behind the best by no more than a standard error; ``None`` if that is the best.
+
+    The best of several noisy figures is too good, and of heads that are about equal the one that changes less holds
+    better on other sets. The error is that of the paired difference (Breiman et al., 1984, for trees).
+    """
+    best = max(figures, key=lambda key: _mean(figures[key]))
+    if best is None:
+        return None
+    for key, of_key in figures.items():
+        behind = [top - own for top, own in zip(figures[best], of_key, strict=True)]
+        error = np.sqrt(sum(each.var() / len(each) for each in behind)) / len(behind)
+        if key is not None and _mean(behind) <= error:
+            return key
+    raise AssertionError("the best is behind itself by nothing")
