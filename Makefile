@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test fast lint bench install install-dev clean
+.PHONY: demo test fast lint bench bench-quality bench-speed bench-stages install install-dev clean
 
 demo: install
 	$(BIN)/rag ask "How many days of parental leave do I get?" --source examples/handbook
@@ -21,10 +21,27 @@ lint: install-dev
 	$(BIN)/mypy rag connectors
 	$(BIN)/lint-imports
 
-# Quality and speed; DATA is a folder of BEIR-layout sets, PEER an interpreter with haystack-ai and llama-index.
-bench: install-dev
+# DATA is a folder of BEIR-layout sets, INDEXES where their indexes are kept, PEER an interpreter with haystack-ai and
+# llama-index. docs/benchmarks.md says what each prints.
+INDEXES ?= .ragloom/bench
+bench: bench-quality bench-speed bench-stages
+
+bench-quality: install-dev
 	$(BIN)/python benchmarks/quality.py $(DATA)
+
+bench-speed: install-dev
 	$(BIN)/python benchmarks/speed.py $(if $(PEER),--peer-python $(PEER))
+	$(BIN)/python benchmarks/sparse_engines.py $(DATA)
+
+bench-stages: install-dev
+	$(BIN)/python benchmarks/queries.py $(DATA) $(INDEXES)
+	$(BIN)/python benchmarks/reranking.py $(DATA) $(INDEXES)
+	$(BIN)/python benchmarks/compression.py $(DATA) --indexes $(INDEXES)
+	$(BIN)/python benchmarks/chunking.py $(DATA)
+	$(BIN)/python benchmarks/metadata.py $(DATA)
+	$(BIN)/python benchmarks/vector_search.py $(INDEXES) $(DATA)
+	$(BIN)/python benchmarks/multivector.py $(INDEXES) $(DATA)
+	$(BIN)/python benchmarks/training.py $(DATA) $(INDEXES)
 
 install: $(VENV)/.installed
 install-dev: $(VENV)/.installed-dev

@@ -32,7 +32,8 @@ def run(command: list[str], folder: Path) -> str:
 
 
 def test_every_example_has_a_test() -> None:
-    tested = {"ask_a_folder.sh", "custom_reranker.py", "handbook.yaml", "langchain_interop.py", "sdk.py"}
+    tested = {"ask_a_folder.sh", "custom_reranker.py", "evaluate.sh", "handbook-questions.jsonl", "handbook.yaml"}
+    tested |= {"langchain_interop.py", "sdk.py"}
     assert {path.name for path in EXAMPLES.iterdir() if path.is_file()} == tested
 
 
@@ -51,6 +52,14 @@ def test_handbook_yaml_indexes_and_answers(examples: Path) -> None:
     printed = run([*rag, "ask", "-p", "handbook.yaml", "Who pays for glasses?"], examples)
     assert "glasses up to 400 EUR every two years" in printed
     assert "handbook/benefits.pdf, page 1" in printed
+
+
+def test_evaluate_compares_pipelines_and_says_which_stage_decided(examples: Path) -> None:
+    printed = run(["bash", "evaluate.sh"], examples)
+    assert "8 questions (7 judged, 1 unanswerable)" in printed
+    assert "Contains" in printed
+    assert "what decided" in printed
+    assert (examples / "report.html").read_text(encoding="utf-8").startswith("<!doctype html>")
 
 
 def test_sdk_cites_the_very_characters(examples: Path) -> None:

@@ -1,0 +1,12 @@
+#!/usr/bin/env bash
+# How good is the pipeline on your own questions, and which stage decides? Run in this folder.
+set -euo pipefail
+
+rag ingest -q -p handbook.yaml
+
+# The pipeline against two variations, on eight questions: what is found, answered, cited, and left unanswered.
+rag eval handbook.yaml handbook-questions.jsonl -q --metrics ndcg,contains,cited-doc-recall,abstention-f1 \
+  --vary bm25:ask.fuse.weights=[0,1] --vary 'plain:ask.rerank=[]' --out report.html
+
+# One question, each stage left out in turn.
+rag explain -p handbook.yaml "How long is paid parental leave?"
