@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from jsonschema import Draft7Validator
 
-from rag import library
+from rag import library, registry
 from rag.config.yaml import Plain, parse
 from rag.errors import ConfigError
 from rag.pipeline.schema import json_schema
@@ -119,7 +119,7 @@ def test_every_component_can_be_completed_from_its_name() -> None:
     assert isinstance(definitions, dict)
     fuse = json.dumps(definitions["fuse"])
     assert fuse == json.dumps(
-        {"anyOf": [{"$ref": f"#/definitions/fuse.{name}"} for name in ("zscore", "rrf", "weighted", "dbsf", "single")]}
+        {"anyOf": [{"$ref": f"#/definitions/fuse.{name}"} for name in registry.names("fuse", plugins=False)]}
     )
     rrf = definitions["fuse.rrf"]
     assert isinstance(rrf, dict)
