@@ -24,10 +24,9 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 
-OF_VECTORS = ("dense", "central")
-OF_TERMS = ("sparse", "words", "title", "bridge")
+OF_TERMS = ("words", "title", "bridge")
 OF_TOKENS = ("maxsim", "rare")
-SIGNS = (*OF_VECTORS, *OF_TERMS, *OF_TOKENS, "length")
+SIGNS = ("central", *OF_TERMS, *OF_TOKENS)
 """In the order in which heads keep them."""
 
 FIRST = 3
@@ -41,20 +40,21 @@ MATCH = 0.5
 class Signs:
     """Computes signs of candidates, each brought to mean 0 over the candidates of the question.
 
-    - dense: the cosine of question and chunk; sparse: the chunk's score in the sparse index;
     - central: the mean cosine with the first three candidates, itself left out: what is relevant is often alike;
     - words: the share of the question's terms that the chunk has, each by how few candidates have it; title: the same
       for the title of its document;
     - bridge: the share of its title, the question's terms left out, that one of the first five of other documents
       names: where an answer goes on that the question does not name;
     - maxsim: the sum over the question's tokens of the best match in the chunk; rare: the same with each token weighed
-      by how few candidates match it (`rag.rerank.late_interaction.rarity`); these two encode the chunks;
-    - length: the logarithm of the characters.
+      by how few candidates match it (`rag.rerank.late_interaction.rarity`); these two encode the chunks.
 
-    Length has deviation 1, the signs of vectors and tokens together the share that vectors have in what tells the
-    candidates apart, those of terms the share that terms have (`trusts`): where the encoder does not know the language,
-    what it says of a candidate is noise, and counts for little. What cannot be told of a candidate (a text without
-    tokens, a chunk that the index no longer has) is 0, the mean.
+    Their deviation is the share that vectors have in what tells the candidates apart, for words, title and bridge that
+    of terms (`trusts`): where the encoder does not know the language, what it says of a candidate is noise, and counts
+    for little. What cannot be told of a candidate (a text without tokens, a chunk that the index no longer has) is 0,
+    the mean.
+
+    The scores of the two retrievers themselves, and the length, are no signs: their best weights are those of one
+    collection, and did harm on others (docs/training.md).
 
     Raises:
         ConfigError: the index lacks vectors or terms.
@@ -76,20 +76,18 @@ class Signs:
         [dense] = reader.dense.search(question, k=1, allowed=None)
         [sparse] = reader.sparse.search([query.words], k=1, allowed=None)
         known = rows >= 0
-        found = {"length": np.log1p([len(chunk.text) for chunk in chunks])}
-        for name, hits in (("dense", dense), ("sparse", sparse)):
-            found[name] = np.where(known, hits.score(rows), np.nan).astype(np.float64)
-        of_vectors, of_terms = trusts(found["dense"], found["sparse"], dense.deviation, sparse.deviation)
+        cosines, scores = (np.where(known, hits.score(rows), np.nan).astype(np.float64) for hits in (dense, sparse))
+        of_vectors, of_terms = trusts(cosines, scores, dense.deviation, sparse.deviation)
+        found: dict[str, Floats] = {}
         if "central" in names:
             vectors = np.full((len(chunks), question.shape[1]), np.nan, np.float32)
             vectors[known] = reader.vectors(rows[known])
             found["central"] = centrality(vectors)
-        if any(name in names for name in ("words", "title", "bridge")):
+        if any(name in names for name in OF_TERMS):
             found |= _of_terms(query, chunks, reader)
         if any(name in names for name in OF_TOKENS):
             found |= self._of_tokens(query, chunks)
-        scales = {"length": 1.0, **dict.fromkeys(OF_TERMS, of_terms)}
-        return {name: scales.get(name, of_vectors) * standardised(found[name]) for name in names}
+        return {name: (of_terms if name in OF_TERMS else of_vectors) * standardised(found[name]) for name in names}
 
     def _of_tokens(self, query: Query, chunks: Sequence[Chunk]) -> Mapping[str, Floats]:
         [question] = self.encoder.encode_queries([query.text])

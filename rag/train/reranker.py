@@ -11,13 +11,13 @@ from rag.evaluate.datasets import Dataset, Question
 from rag.evaluate.metrics import ndcg
 from rag.models.token_encoder import TokenEncoder
 from rag.pipeline.pipeline import Pipeline
-from rag.rerank.signs import SIGNS, Signs
+from rag.rerank.signs import OF_TOKENS, SIGNS, Signs
 from rag.rerank.trained import first_stage
 from rag.train.head import Case, CaseSet, Floats
 from rag.types import Query, Ranking
 
 METRIC = "nDCG@10"
-WITHOUT_TOKENS = tuple(name for name in SIGNS if name not in ("maxsim", "rare"))
+WITHOUT_TOKENS = tuple(name for name in SIGNS if name not in OF_TOKENS)
 """The signs that encode nothing but the question."""
 
 

@@ -91,17 +91,17 @@ def test_tokens_are_encoded_only_where_the_head_weighs_them(indexed: Sample) -> 
         encode_documents = encode_queries
 
     given = ranking(named(indexed, "rush", "dogs"), 3.0, 1.0)
-    TrainedReranker(indexed.resources, Refusing(), head=saved({"dense": 1.0}), keep=2).rerank(
+    TrainedReranker(indexed.resources, Refusing(), head=saved({"central": 1.0}), keep=2).rerank(
         [Query(text="x")], [given]
     )
 
 
 def test_a_sign_is_higher_for_the_candidate_it_speaks_for(indexed: Sample) -> None:
-    """One of two candidates has the question's words and is the longer one."""
+    """One of two candidates has the question's words."""
     question = Query(text="dogs bark")
     chunks = named(indexed, "dogs", "rush")
     signs = Signs(indexed.resources, EmbedderTokenEncoder(indexed.resources.embedder)).of(
-        question, chunks, names=("dense", "sparse", "maxsim", "length")
+        question, chunks, names=("words", "maxsim", "rare")
     )
     for values in signs.values():
         assert values[0] == pytest.approx(-values[1])
@@ -146,10 +146,10 @@ def test_a_head_of_another_embedder_or_kind_or_with_unknown_signs_is_refused(ind
     with pytest.raises(ModelNotFoundError, match="no such file"):
         reranker(indexed, Path("none.safetensors")).rerank([Query(text="x")], given)
     other = HashEmbedder(dimension=64).identity
-    LinearHead({"dense": 1.0}).save(Path("other.safetensors"), kind=KIND, identity=other, about={})
+    LinearHead({"words": 1.0}).save(Path("other.safetensors"), kind=KIND, identity=other, about={})
     with pytest.raises(ModelError, match="dimension 64"):
         reranker(indexed, Path("other.safetensors")).rerank([Query(text="x")], given)
-    LinearHead({"dense": 1.0}).save(Path("kind.safetensors"), kind="something", identity=identity(), about={})
+    LinearHead({"words": 1.0}).save(Path("kind.safetensors"), kind="something", identity=identity(), about={})
     with pytest.raises(ModelError, match="expected a reranking head, found 'something'"):
         reranker(indexed, Path("kind.safetensors")).rerank([Query(text="x")], given)
     LinearHead({"mood": 1.0}).save(Path("mood.safetensors"), kind=KIND, identity=identity(), about={})
@@ -169,7 +169,7 @@ def test_an_index_without_terms_is_refused(tmp_path: Path) -> None:
         resources = type(made.resources)(made.resources.embedder, bare, {})
         signs = Signs(resources, EmbedderTokenEncoder(resources.embedder))
         with pytest.raises(ConfigError, match="needs terms, the index has none"):
-            signs.of(Query(text="x"), made.chunks, names=("length",))
+            signs.of(Query(text="x"), made.chunks, names=("words",))
         bare.close()
 
 
@@ -194,8 +194,8 @@ def test_signs_of_the_retrievers_are_in_the_share_of_what_each_tells_apart(index
         dense.score(rows).astype(np.float64), sparse.score(rows).astype(np.float64), dense.deviation, sparse.deviation
     )
     signs = Signs(indexed.resources, EmbedderTokenEncoder(indexed.resources.embedder)).of(
-        question, chunks, names=("dense", "maxsim", "sparse", "words", "length")
+        question, chunks, names=("central", "maxsim", "words", "title", "bridge")
     )
     deviations = {name: float(values.std()) for name, values in signs.items()}
-    expected = {"dense": of_vectors, "maxsim": of_vectors, "sparse": of_terms, "words": of_terms, "length": 1.0}
+    expected = {"central": of_vectors, "maxsim": of_vectors, "words": of_terms, "title": 0.0, "bridge": 0.0}
     assert deviations == pytest.approx(expected)

@@ -96,7 +96,7 @@ def test_the_first_chunk_of_a_relevant_document_is_right_and_its_others_teach_no
         names = [hit.chunk.document_id for hit in pipeline.search("moon rocks").ranking]
         assert names.count("moon") > 1
         encoder = EmbedderTokenEncoder(pipeline.embedder)
-        [case] = reranking_cases(pipeline, load_dataset("set"), encoder, signs=("length",), depth=20).cases
+        [case] = reranking_cases(pipeline, load_dataset("set"), encoder, signs=("words",), depth=20).cases
     first = names.index("moon")
     assert case.right.tolist() == [2.0 if at == first else 0.0 for at in range(len(names))]
     assert case.taught.tolist() == [name == "sun" or at == first for at, name in enumerate(names)]
