@@ -30,12 +30,13 @@ from rag.train.head import CaseSet, Judged, judge, train_head
 from rag.train.reranker import WITHOUT_TOKENS, reranking_cases
 
 SETS = {
-    "reranker": "hotpotqa,2wikimultihopqa,multihoprag-pooled,squad2,cranfield,cacm,npl-vaswani,lisa,time",
-    "compressor": "hotpotqa,2wikimultihopqa,squad2,cmrc2018",
+    "reranker": "hotpotqa,multihoprag-pooled,squad2,cranfield,2wikimultihopqa,npl-vaswani,lisa,time,cacm,limit-small,"
+    "xquad-ru,cmrc2018,xquad-en",
+    "compressor": "hotpotqa,2wikimultihopqa,squad2,xquad-en,cmrc2018",
 }
 TRAIN = {
     "reranker": ["hotpotqa", "multihoprag-pooled", "squad2", "hotpotqa,multihoprag-pooled,squad2"],
-    "compressor": ["hotpotqa", "2wikimultihopqa", "squad2", "hotpotqa,squad2"],
+    "compressor": ["hotpotqa", "2wikimultihopqa", "squad2", "hotpotqa,squad2", "hotpotqa,2wikimultihopqa,squad2"],
 }
 LATE_INTERACTION = LinearHead({"rare": 0.5})
 """`late-interaction` with its defaults orders by the same sum."""
