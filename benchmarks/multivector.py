@@ -51,9 +51,9 @@ ENCODINGS: dict[str, dict[str, int | None]] = {
 WAYS: dict[str, Refinement | None] = {
     "every chunk": None,
     "all candidates": Refinement(200),
-    "pruned": Refinement(200, prune=0.1),
+    "pruned": Refinement(200, prune=0.2),
     "early exit": Refinement(200, patience=20),
-    "pruned, early exit": Refinement(200, prune=0.1, patience=20),
+    "pruned, early exit": Refinement(200, prune=0.2, patience=20),
 }
 K = 10
 SEED = 20_240_607

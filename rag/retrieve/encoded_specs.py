@@ -132,7 +132,7 @@ class LearnedSparseSpec(RetrieverSpec):
     """What weighs a question's terms: the model (static weights, where it has such for questions), or how few chunks
     have each of the question's own terms, without the model."""
     engine: Literal["exact", "seismic"] = "exact"
-    """How chunks are found; `seismic` (arXiv 2404.18812) takes over from 20,000 chunks on where nothing is filtered."""
+    """How chunks are found; `seismic` (arXiv 2404.18812) takes over above 100,000 chunks where nothing is filtered."""
     query_terms: int | None = Field(128, ge=1)
     """Terms of a question that `model` may weigh, the heaviest; null: all."""
     document_terms: int | None = Field(256, ge=1)
