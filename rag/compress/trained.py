@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
     from rag.resources import Resources
 
 KIND = "compression head"
-SIGNS = ("chunk", "words", "lead", "rank", "bridge", "covered", "named", "before", "after", "length")
+SIGNS = ("covered", "named")
 """The signs of a sentence, in the order in which heads keep them."""
 
 
@@ -56,11 +55,10 @@ def sentence_signs(
 ) -> tuple[Scores, Mapping[str, Scores]]:
     """The score `hybrid` gives each sentence, and its signs, each of mean 0 and deviation 1 over the sentences.
 
-    - chunk, words, lead, rank and bridge are those of `hybrid`;
     - covered: the share of the question's terms that the sentence has, each by how few chunks have it;
-    - named: the share of those that the sentence lacks and the heading over it has;
-    - before and after: words of the sentences beside it in its chunk;
-    - length: the logarithm of the characters.
+    - named: the share of those that the sentence lacks and the heading over it has.
+
+    What `hybrid` weighs itself is no sign: its best weights are those of one collection (docs/training.md).
     """
     weights, embedder = Weights(), resources.embedder
     terms = Terms(query.text, sentences, analyzer_of(reader))
@@ -69,32 +67,17 @@ def sentence_signs(
     words = words / (words.max() or 1.0)
     question = embedder.embed_queries([query.text])[0]
     nearness = chunk_nearness(question, chunks, reader, embedder)[of_chunk]
-    found = {"chunk": nearness, "words": words, "lead": lead(sentences), "rank": 1 / (1 + of_chunk)}
-    untrained = weights.words * words + weights.lead * found["lead"] + weights.rank * found["rank"]
+    untrained = weights.words * words + weights.lead * lead(sentences) + weights.rank / (1 + of_chunk)
     untrained += (weights.chunk + weights.nearness * UNREAD) * nearness
-    found["bridge"] = bridge(untrained, sentences, terms)
-    untrained += weights.bridge * found["bridge"]
+    untrained += weights.bridge * bridge(untrained, sentences, terms)
     of_question = terms.weight(terms.question) or 1.0
     asked = [terms.question.keys() & own.keys() for own in terms.sentences]
     above = [
         (terms.question.keys() & heading) - own.keys()
         for own, heading in zip(terms.sentences, terms.headings, strict=True)
     ]
-    found["covered"] = np.array([terms.weight(each) for each in asked]) / of_question
-    found["named"] = np.array([terms.weight(each) for each in above]) / of_question
-    found |= beside(words, of_chunk.tolist())
-    found["length"] = np.log1p([len(sentence.text) for sentence in sentences])
-    return untrained, {name: standardised(found[name]) for name in SIGNS}
-
-
-def beside(values: Scores, chunks: Sequence[int]) -> dict[str, Scores]:
-    """Of each sentence the values of those before and after it in the same chunk; 0 where there is none.
-
-    >>> {name: each.tolist() for name, each in beside(np.array([1.0, 2.0, 3.0]), [0, 0, 1]).items()}
-    {'before': [0.0, 1.0, 0.0], 'after': [2.0, 0.0, 0.0]}
-    """
-    before, after = np.zeros(len(values)), np.zeros(len(values))
-    for one, other in pairwise(range(len(values))):
-        if chunks[one] == chunks[other]:
-            before[other], after[one] = values[one], values[other]
-    return {"before": before, "after": after}
+    shares = {
+        name: np.array([terms.weight(each) for each in found]) / of_question
+        for name, found in (("covered", asked), ("named", above))
+    }
+    return untrained, {name: standardised(values) for name, values in shares.items()}
