@@ -121,7 +121,7 @@ def test_a_hundred_and_fifty_kills_lose_nothing(writing: Writing, tmp_path: Path
 
 def test_a_reader_outlives_the_kills_of_its_writers(writing: Writing, tmp_path: Path) -> None:
     path = tmp_path / "index"
-    kill_rounds(writing, path, 3, seed=3)
+    kill_rounds_after(writing, path, 3)
     directory = IndexDirectory(IndexSpec(path=str(path)))
     reader = directory.reader()
     before = [(summary, reader.chunks_of(summary.id)) for summary in reader.documents()]

@@ -8,7 +8,7 @@ import pytest
 from rag.embed.hash import HashEmbedder
 from rag.embed.onnx import OnnxEmbedder
 from rag.embed.sentence_transformers import SentenceTransformersEmbedder
-from rag.embed.specs import BUILT_IN, HashSpec
+from rag.embed.specs import AsymmetricSpec, HashSpec, LateSpec, OnnxSpec, SentenceTransformersSpec
 from rag.errors import MissingExtraError, ModelError
 
 from .conftest import Tiny
@@ -37,8 +37,9 @@ def test_hashed_vectors_do_not_depend_on_the_process() -> None:
 
 def test_making_an_embedder_reads_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("rag.embed.onnx.locate", lambda *_, **__: pytest.fail("looked for weights"))
-    for spec in BUILT_IN:
-        (spec(model="owner/missing") if "model" in spec.model_fields else spec()).build()  # type: ignore[call-arg]
+    made = [SentenceTransformersSpec(model="owner/missing"), OnnxSpec(), HashSpec()]
+    for spec in (*made, LateSpec(of=OnnxSpec()), AsymmetricSpec(query=OnnxSpec(), document=OnnxSpec())):
+        spec.build()
 
 
 def test_a_missing_extra_names_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
