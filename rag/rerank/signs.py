@@ -106,7 +106,7 @@ def trusts(dense: Floats, sparse: Floats, dense_deviation: float, sparse_deviati
         dense, sparse: (n,) scores of the candidates, NaN where there is none.
         dense_deviation, sparse_deviation: of all scores of the collection.
 
-    >>> trusts(np.array([0.1, 0.7]), np.array([1.0, 9.0]), 0.1, 1.0)  # 3 and 4 deviations
+    >>> trusts(np.array([0.0, 6.0]), np.array([1.0, 9.0]), 1.0, 1.0)  # 3 and 4 deviations
     (0.6, 0.8)
     """
     spreads = [_spread(dense, dense_deviation), _spread(sparse, sparse_deviation)]
