@@ -41,6 +41,7 @@ bench-stages: install-dev
 	$(BIN)/python benchmarks/metadata.py $(DATA)
 	$(BIN)/python benchmarks/vector_search.py $(INDEXES) $(DATA)
 	$(BIN)/python benchmarks/multivector.py $(INDEXES) $(DATA)
+	$(BIN)/python benchmarks/learned_sparse.py
 	$(BIN)/python benchmarks/training.py $(DATA) $(INDEXES)
 
 install: $(VENV)/.installed
