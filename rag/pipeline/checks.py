@@ -141,7 +141,10 @@ def _fusing(ask: AskSpec) -> Iterator[tuple[Path, str]]:
         yield ("ask", "fuse", "use"), f"'single' takes one retriever, ask.retrieve has {retrievers}"
     if isinstance(ask.fuse, SingleSpec) and (several := [spec.use for spec in ask.transform if spec.several]):
         yield ("ask", "fuse", "use"), f"'single' takes one query, {', '.join(map(repr, several))} makes several"
-    if isinstance(ask.fuse, ZScoreSpec | LogOddsSpec | RrfSpec | WeightedSpec | DbsfSpec) and ask.fuse.weights is not None:
+    if (
+        isinstance(ask.fuse, ZScoreSpec | LogOddsSpec | RrfSpec | WeightedSpec | DbsfSpec)
+        and ask.fuse.weights is not None
+    ):
         weights = len(ask.fuse.weights)
         if weights != retrievers:
             yield ("ask", "fuse", "weights"), f"expected one weight for each of {retrievers} retrievers, got {weights}"

@@ -46,7 +46,8 @@ def test_the_table_of_stages_lists_every_component_that_ships() -> None:
             listed[stage] = []
         elif not line.startswith("  ("):
             listed[stage].append(line.split()[0])
-    table = {names(row[0])[0]: names(row[2]) for row in rows(README) if row[0].startswith(("`llm`", "`ingest.", "`ask."))}
+    of_stages = [row for row in rows(README) if row[0].startswith(("`llm`", "`ingest.", "`ask."))]
+    table = {names(row[0])[0]: names(row[2]) for row in of_stages}
     assert table == listed
 
 
