@@ -235,7 +235,7 @@ class _Composer:
             name = str(event.value)
             if event.tag is not None:
                 self.problem(event, path, f"tags such as {event.tag} are not allowed")
-            if name == "<<":
+            if name == "<<" and event.style is None:
                 self.problem(event, path, "merge keys are not part of YAML 1.2; use `extends` or `presets`")
             key = self.origin(event)
             child = self.node(next(self.events), (*path, name), depth + 1)
