@@ -31,6 +31,7 @@ from rag.testing.openai_stub import OpenAIStub
 from rag.types import Evidence, Query, Ranking, ScoredChunk
 
 NEED_A_MODEL = (LearnedSparseSpec,)  # held to the contract where a tiny model is made for it
+OF_ONE_INDEX = [spec for spec in BUILT_IN_RETRIEVERS if spec not in (*SEVERAL_INDEXES, *NEED_A_MODEL)]
 PROMPT = "Answer from the sources, or say {no_answer}.\n---\n{history}\n{evidence}\n{question}"
 
 
