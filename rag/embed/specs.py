@@ -228,19 +228,19 @@ class LateSpec(EmbedderSpec):
     """
 
     use: Literal["late"] = "late"
-    of: Annotated[EmbedderSpec, Use("embed")] = OnnxSpec()
+    base: Annotated[EmbedderSpec, Use("embed")] = OnnxSpec()
     """The encoder; it has to pool by the mean, and to give the states of tokens: onnx, sentence-transformers, hash."""
     overlap: int = Field(64, ge=0)
     """Tokens that neighbouring windows share, of a document longer than the encoder's window."""
 
     @model_validator(mode="after")
     def _has_states_to_pool(self) -> LateSpec:
-        if not self.of.has_token_states():
-            raise ValueError(f"'late' pools the states of tokens, which {self.of.use!r} as set does not give")
+        if not self.base.has_token_states():
+            raise ValueError(f"'late' pools the states of tokens, which {self.base.use!r} as set does not give")
         return self
 
     def window(self) -> int | None:
-        return self.of.window()
+        return self.base.window()
 
     def has_token_states(self) -> bool:
         return True
@@ -248,7 +248,7 @@ class LateSpec(EmbedderSpec):
     def build(self) -> Embedder:
         from rag.embed.late import LateEmbedder
 
-        return LateEmbedder(self.of.build(), overlap=self.overlap)
+        return LateEmbedder(self.base.build(), overlap=self.overlap)
 
 
 BUILT_IN: tuple[type[EmbedderSpec], ...] = (

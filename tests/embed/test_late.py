@@ -203,6 +203,6 @@ def test_an_overlap_of_half_a_window_is_refused() -> None:
 
 
 def test_an_embedder_without_token_states_is_refused_when_the_pipeline_is_read() -> None:
-    assert LateSpec(of=HashSpec()).build().identity.pooling == "late sum, overlap 64"
+    assert LateSpec(base=HashSpec()).build().identity.pooling == "late sum, overlap 64"
     with pytest.raises(ValueError, match="which 'onnx' as set does not give"):
-        LateSpec(of=OnnxSpec(dimension=128))
+        LateSpec(base=OnnxSpec(dimension=128))

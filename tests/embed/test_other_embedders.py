@@ -8,7 +8,16 @@ import pytest
 from rag.embed.hash import HashEmbedder
 from rag.embed.onnx import OnnxEmbedder
 from rag.embed.sentence_transformers import SentenceTransformersEmbedder
-from rag.embed.specs import AsymmetricSpec, HashSpec, LateSpec, OnnxSpec, SentenceTransformersSpec
+from rag.embed.specs import (
+    BUILT_IN,
+    AsymmetricSpec,
+    EmbedderSpec,
+    HashSpec,
+    LateSpec,
+    OnnxSpec,
+    RoutedSpec,
+    SentenceTransformersSpec,
+)
 from rag.errors import MissingExtraError, ModelError
 
 from .conftest import Tiny
@@ -37,8 +46,11 @@ def test_hashed_vectors_do_not_depend_on_the_process() -> None:
 
 def test_making_an_embedder_reads_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("rag.embed.onnx.locate", lambda *_, **__: pytest.fail("looked for weights"))
-    made = [SentenceTransformersSpec(model="owner/missing"), OnnxSpec(), HashSpec()]
-    for spec in (*made, LateSpec(of=OnnxSpec()), AsymmetricSpec(query=OnnxSpec(), document=OnnxSpec())):
+    specs: list[EmbedderSpec] = [SentenceTransformersSpec(model="owner/missing"), OnnxSpec(), HashSpec()]
+    specs += [LateSpec(base=OnnxSpec()), AsymmetricSpec(query=OnnxSpec(), document=OnnxSpec())]
+    specs += [RoutedSpec(base=OnnxSpec(), router="absent.safetensors")]
+    assert {type(spec) for spec in specs} == set(BUILT_IN)
+    for spec in specs:
         spec.build()
 
 

@@ -12,7 +12,7 @@ from rag.errors import ConfigError, IndexMismatchError
 from rag.pipeline.vectors import seen_of, vectors_of
 from rag.types import Chunk, Document, Span
 
-LATE = "ingest.embed={use: late, of: {use: hash}, overlap: 8}"
+LATE = "ingest.embed={use: late, base: {use: hash}, overlap: 8}"
 
 
 def test_an_index_of_late_vectors_is_asked_like_any_other(make) -> None:
