@@ -39,8 +39,8 @@ bench-stages: install-dev
 	$(BIN)/python benchmarks/compression.py $(DATA) --indexes $(INDEXES)
 	$(BIN)/python benchmarks/chunking.py $(DATA)
 	$(BIN)/python benchmarks/metadata.py $(DATA)
-	$(BIN)/python benchmarks/vector_search.py $(INDEXES) $(DATA)
-	$(BIN)/python benchmarks/multivector.py $(INDEXES) $(DATA)
+	$(BIN)/python benchmarks/vector_search.py $(DATA) $(INDEXES)
+	$(BIN)/python benchmarks/multivector.py $(DATA) $(INDEXES)
 	$(BIN)/python benchmarks/learned_sparse.py
 	$(BIN)/python benchmarks/training.py $(DATA) $(INDEXES)
 

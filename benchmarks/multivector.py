@@ -1,6 +1,6 @@
 """Multi-vector search: MUVERA's encodings against exact MaxSim, then what pruning and early exit save.
 
-    python benchmarks/multivector.py INDEXES DATA [--sets cranfield,hotpotqa,cacm] [--chunks 2000] [--questions 60]
+    python benchmarks/multivector.py DATA INDEXES [--sets cranfield,hotpotqa,cacm] [--chunks 2000] [--questions 60]
         [--keep FOLDER] [--made 6000] [--json results.jsonl]
 
 INDEXES holds an index folder for each set, made by the `hybrid` pipeline (`rag ingest`), DATA the sets themselves. The
@@ -71,8 +71,8 @@ class Collection:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("indexes", type=Path)
     parser.add_argument("data", type=Path)
+    parser.add_argument("indexes", type=Path)
     parser.add_argument("--sets", default="cranfield,hotpotqa,cacm")
     parser.add_argument("--chunks", type=int, default=2000, help="of each set, at most")
     parser.add_argument("--questions", type=int, default=60, help="of each set, at most")

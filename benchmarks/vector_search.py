@@ -1,6 +1,6 @@
 """Compares the dense indexes: recall against exact search, query time, build time and size, in one table.
 
-    python benchmarks/vector_search.py INDEXES DATA [--sizes 10000,100000] [--queries 200] [--json results.jsonl]
+    python benchmarks/vector_search.py DATA INDEXES [--sizes 10000,100000] [--queries 200] [--json results.jsonl]
 
 INDEXES holds an index folder for each set, made by the `hybrid` pipeline (`rag ingest`), DATA the sets themselves, for
 their questions. All vectors are the encoder's; where there are fewer than a size asks for, the rest are copies of them
@@ -71,8 +71,8 @@ SEED = 20_240_607
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("indexes", type=Path)
     parser.add_argument("data", type=Path)
+    parser.add_argument("indexes", type=Path)
     parser.add_argument("--sizes", default="10000,100000")
     parser.add_argument("--queries", type=int, default=200)
     parser.add_argument("--leave-out", default="", help="indexes not to measure, as ivfpq,hnsw")
