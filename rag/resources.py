@@ -27,7 +27,7 @@ class Resources(Protocol):
 
     @property
     def llm(self) -> LanguageModel:
-        """The pipeline's language model: `llm`, or that of ``ask.generate``.
+        """The pipeline's language model (`llm`).
 
         Raises:
             ConfigError: the pipeline has none; a spec with ``needs = ("llm",)`` is refused before it comes to that.

@@ -430,11 +430,13 @@ class Prompt:
     """What a generator is given, in parts, so that an unchanged part keeps its cached keys and values.
 
     `evidence` is in the order of its numbers, which count from 1. `history` holds earlier (question, answer) turns.
+    `draft` is what stands of the answer already; the generator continues it and does not give it again.
     """
 
     question: str
     evidence: tuple[Evidence, ...] = ()
     history: tuple[tuple[str, str], ...] = ()
+    draft: str = ""
 
 
 @dataclass(frozen=True, slots=True)

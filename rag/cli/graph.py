@@ -51,7 +51,7 @@ def graph(
 
 def as_text(pipeline: Loaded) -> str:
     """A line a stage, components with the options that were written, and what flows between the stages."""
-    lines: list[str] = []
+    lines = [f"llm  {use}" for use in _uses(pipeline, "llm")]
     for title, steps in (("ingest", _ingest(pipeline)), ("ask", _ask(pipeline))):
         lines += ["", title] if lines else [title]
         for step in steps:
@@ -80,7 +80,20 @@ def as_mermaid(pipeline: Loaded) -> str:
             if step.name == "retrieve":
                 edges += [f"  index -.-> {node}" for node in nodes]
         lines.append("  end")
+    for use in _uses(pipeline, "llm"):
+        lines.append(f'  llm["llm<br>{_escaped(use)}"]')
+        edges += [f"  llm -.-> {node}" for node in _asking(pipeline)]
     return "\n".join(lines + edges)
+
+
+def _asking(pipeline: Loaded) -> Iterator[str]:
+    """The boxes of the components that ask the language model."""
+    from rag.config.dump import components
+
+    for path, spec in components(pipeline.spec):
+        if "llm" in spec.needs:
+            _, stage, *at = path
+            yield f"{stage}{at[0] if at and at[0] else ''}"
 
 
 def _node(name: str, step: Step, use: str) -> str:

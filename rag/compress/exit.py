@@ -13,7 +13,7 @@ from rag.errors import ConfigError
 from rag.models.batch import choose_all
 from rag.models.llm import ChoosingModel, LanguageModel, Message
 from rag.models.template import Template, as_data
-from rag.models.tokens import estimated_message_tokens, estimated_tokens
+from rag.models.tokens import estimated_tokens, message_tokens
 from rag.types import Chunk, Query, Scalar
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ class ExitSentences:
     def _prompt(self, question: str, sentences: Sequence[Sentence], at: int) -> list[Message]:
         sentence = sentences[at]
         values = {"question": as_data(question), "sentence": as_data(sentence.text), "document": ""}
-        room = self.context_tokens - estimated_message_tokens(self.template.render(values))
+        room = self.context_tokens - message_tokens(self.template.render(values))
         context = around(sentences, at, tokens=room - estimated_tokens(sentence.heading))
         document = f"{sentence.heading}\n{context}" if sentence.heading else context
         return self.template.render({**values, "document": as_data(document)})

@@ -19,7 +19,7 @@ class Spec(BaseModel):
 
     needs: ClassVar[tuple[str, ...]] = ()
     """What must be there for it to work: a path that must not be null (``ingest.index.dense``), any ``llm``, or
-    ``attention``, an `llm` that shows where it looks."""
+    one that shows more: ``logprobs``, ``attention`` (`rag.models.llm.Tier`)."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 

@@ -15,7 +15,7 @@ from rag.enrich.tally import ChunkFailure, Cost, EnrichmentTally
 from rag.errors import BackendError
 from rag.models.llm import Json, LanguageModel, Message, Sampling
 from rag.models.replies import object_in
-from rag.models.tokens import estimated_message_tokens
+from rag.models.tokens import message_tokens
 from rag.types import Chunk, Usage
 
 FORMAT = 1  # raised when a reply that was kept is read in another way
@@ -126,7 +126,7 @@ class Asking:
         known = self.cache.get(keys)
         missing = {key: question for key, question in zip(keys, questions, strict=True) if key not in known}
         messages = [message for question in missing.values() for message in question.messages]
-        tokens = {message: estimated_message_tokens([message]) for message in set(messages)}  # many share a document
+        tokens = {message: message_tokens([message]) for message in set(messages)}  # many share a document
         prompt = sum(tokens[message] for message in messages)
         completion = len(missing) * (self.sampling.max_tokens or 0)
         price = None

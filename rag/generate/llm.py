@@ -11,7 +11,8 @@ from typing import Literal
 from rag.generate.abstain import SENTENCE, Reason, opens_with_mark
 from rag.generate.base import Outcome
 from rag.generate.prompt import render
-from rag.models.llm import LanguageModel
+from rag.models.llm import LanguageModel, Sampling
+from rag.models.sized import sized
 from rag.models.template import Template
 from rag.types import Prompt, Token, Usage
 
@@ -20,28 +21,18 @@ class LanguageModelGenerator:
     """Has `model` answer from the evidence. Without any evidence it abstains and does not ask the model.
 
     Args:
-        max_tokens: what the model may write; held back from the window.
-        context_tokens: the model's window.
-        concurrency: how many prompts of a batch are with the model at the same time.
+        max_tokens: what the model may write; held back from its window.
     """
 
     mode: Literal["generated"] = "generated"
 
-    def __init__(
-        self, model: LanguageModel, template: Template, *, max_tokens: int, context_tokens: int, concurrency: int = 4
-    ) -> None:
+    def __init__(self, model: LanguageModel, template: Template, *, max_tokens: int) -> None:
         self.model = model
         self.template = template
         self.max_tokens = max_tokens
-        self.context_tokens = context_tokens
-        self.concurrency = concurrency
 
     def start(self, prompts: Sequence[Prompt]) -> LanguageModelDecoding:
         return LanguageModelDecoding(self, prompts)
-
-    def close(self) -> None:
-        """Close the model's connections."""
-        self.model.close()
 
 
 class LanguageModelDecoding:
@@ -55,7 +46,7 @@ class LanguageModelDecoding:
     def __iter__(self) -> Iterator[tuple[int, Token]]:
         if len(self.prompts) == 1:
             return ((0, token) for token in self._write(0))
-        return _interleaved(self._write, len(self.prompts), threads=self.generator.concurrency)
+        return _interleaved(self._write, len(self.prompts), threads=sized(self.generator.model).concurrency)
 
     def outcome(self, at: int) -> Outcome:
         return self._outcomes[at]
@@ -65,11 +56,12 @@ class LanguageModelDecoding:
         if not prompt.evidence:
             yield self._abstained(at, "no-evidence", Usage())
             return
-        tokens = generator.context_tokens - generator.max_tokens
-        messages, given = render(prompt, generator.template, tokens=tokens)
+        model = sized(generator.model)
+        tokens = model.window - generator.max_tokens
+        messages, given = render(prompt, generator.template, tokens=tokens, count=model.count)
         usage = Usage()
         held, abstains = "", None  # the first pieces wait until they cannot be the mark of abstention any more
-        for piece in generator.model.stream(messages):
+        for piece in generator.model.stream(messages, Sampling(max_tokens=generator.max_tokens)):
             if isinstance(piece, Usage):
                 usage += piece
             elif abstains is None:

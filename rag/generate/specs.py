@@ -7,11 +7,9 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import Field
 
 from rag.config.spec import Spec
-from rag.models.specs import Server
 
 if TYPE_CHECKING:
     from rag.generate.base import Generator
-    from rag.models.llm import LanguageModel
     from rag.resources import Resources
 
 
@@ -21,16 +19,9 @@ class GeneratorSpec(Spec):
     use: str
     """The component's name."""
 
-    writes: ClassVar[bool] = False
-    """Whether it has a language model, which other stages may ask too."""
-
     def build(self, resources: Resources) -> Generator:
         """Make the component; every subclass does."""
         raise NotImplementedError(type(self).__name__)
-
-    def language_model(self) -> LanguageModel | None:
-        """The chat model with these options, for other work than answers; ``None`` where the generator has none."""
-        return None
 
 
 class ExtractiveSpec(GeneratorSpec):
@@ -48,29 +39,23 @@ class ExtractiveSpec(GeneratorSpec):
         return ExtractiveGenerator(resources, sentences=self.sentences, threshold=self.threshold)
 
 
-class OpenAISpec(Server, GeneratorSpec):
-    """Any server that speaks the OpenAI chat completions API: OpenAI, vLLM, llama.cpp, Ollama, LM Studio, ..."""
+class LlmSpec(GeneratorSpec):
+    """The pipeline's language model (`llm`) writes the answer from the numbered evidence."""
 
-    writes: ClassVar[bool] = True
-    use: Literal["openai"] = "openai"
+    needs: ClassVar[tuple[str, ...]] = ("llm",)
+    use: Literal["llm"] = "llm"
     prompt: str = "answer"
     """The prompt template, by name."""
+    max_tokens: int = Field(512, ge=1)
+    """How long the answer may get; held back from the model's window. Evidence that does not fit is left out."""
 
     def build(self, resources: Resources) -> Generator:
         from rag.generate.llm import LanguageModelGenerator
         from rag.generate.prompt import FIELDS
         from rag.models.template import Template
 
-        return LanguageModelGenerator(
-            self.language_model(),
-            Template.parse(resources.prompt(self.prompt), name=self.prompt, fields=FIELDS),
-            max_tokens=self.max_tokens,
-            context_tokens=self.context_tokens,
-            concurrency=self.concurrency,
-        )
-
-    def language_model(self) -> LanguageModel:
-        return self.client(place="ask.generate")
+        template = Template.parse(resources.prompt(self.prompt), name=self.prompt, fields=FIELDS)
+        return LanguageModelGenerator(resources.llm, template, max_tokens=self.max_tokens)
 
 
-BUILT_IN: tuple[type[GeneratorSpec], ...] = (ExtractiveSpec, OpenAISpec)
+BUILT_IN: tuple[type[GeneratorSpec], ...] = (ExtractiveSpec, LlmSpec)

@@ -165,22 +165,19 @@ def _options(sampling: Sampling) -> dict[str, Any]:
     return {name: value for name, value in options.items() if value is not None}
 
 
-def from_chat_model(
-    model: BaseChatModel, *, prompt: str = "answer", context_tokens: int = 8192, max_tokens: int = 512
-) -> LanguageModelGenerator:
+def from_chat_model(model: BaseChatModel, *, prompt: str = "answer", max_tokens: int = 512) -> LanguageModelGenerator:
     """A LangChain chat model as ``Components(generator=...)``.
 
     Args:
         prompt: the template's name, looked up as in YAML.
-        context_tokens: the model's window; evidence that does not fit is left out.
-        max_tokens: held back from the window for the answer. The limit itself is set on the chat model.
+        max_tokens: how long the answer may get; held back from a window of 8,192 tokens.
 
     Raises:
         UnknownNameError: there is no such prompt.
         PromptError: the prompt uses a field that an answer does not have.
     """
     template = Template.parse(read("prompts", prompt), name=prompt, fields=FIELDS)
-    return LanguageModelGenerator(LangChainModel(model), template, max_tokens=max_tokens, context_tokens=context_tokens)
+    return LanguageModelGenerator(LangChainModel(model), template, max_tokens=max_tokens)
 
 
 def fill_vectorstore(store: VectorStore, index: IndexDirectory, *, batch: int = 256) -> int:

@@ -1,4 +1,4 @@
-"""What a local language model must offer to rank by its attention. No runtime that ships meets it yet."""
+"""What a local language model offers to those who look at where it looks."""
 
 from __future__ import annotations
 
@@ -62,5 +62,38 @@ class AttendingModel(Protocol):
 
         Raises:
             ModelError: the prompt is longer than the window, or a head does not exist.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a model does while it reads a text of n tokens.
+
+    Attributes:
+        offsets: (n,) the code-point range of each token; a token that only marks the start has an empty one.
+        logprobs: (n,) of each token given those before it, nats; NaN for the first.
+        entropies: (n,) of the distribution that each token was drawn from, nats; NaN for the first.
+        attention: (layers, heads, n, n), the rows those of the attending token; the layers asked for, in their order.
+    """
+
+    offsets: tuple[tuple[int, int], ...]
+    logprobs: NDArray[np.float32]
+    entropies: NDArray[np.float32]
+    attention: NDArray[np.float32]
+
+
+@runtime_checkable
+class ReadingModel(Protocol):
+    """A local model that reads a text without chat format and shows token by token what it expected and attended to."""
+
+    def read(self, text: str, *, layers: Sequence[int] = (-1,)) -> Reading:
+        """Read `text` from its start.
+
+        Args:
+            layers: whose attention to give; negative ones count from the last.
+
+        Raises:
+            ModelError: the text is longer than the window, or than 2,048 tokens: maps grow with the square.
         """
         ...

@@ -10,13 +10,21 @@ from rag.types import Token, Usage
 
 Json: TypeAlias = "str | int | float | bool | list[Json] | dict[str, Json] | None"
 
+Tier: TypeAlias = Literal["text", "logprobs", "attention"]
+"""What a backend shows: the text it writes; how probable its tokens are; where it looks (and all before it)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One turn of a chat."""
+    """One turn of a chat. A last message of the assistant is a draft, which the model continues.
+
+    `passages` are code-point ranges of `content`, in order and apart, each the text of a source: a backend may compute
+    the keys and values of each on its own and keep them. Others need not care.
+    """
 
     role: Literal["system", "user", "assistant"]
     content: str
+    passages: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +40,8 @@ class Sampling:
     """How one reply is drawn; ``None`` leaves it to the model's own options.
 
     `schema` is a JSON Schema that the reply must satisfy; a server that cannot hold to it is asked all the same, so
-    what comes back is validated by who asked.
+    what comes back is validated by who asked. With `logprobs`, streamed tokens carry how probable they were, from a
+    backend that offers it.
     """
 
     max_tokens: int | None = None
@@ -40,6 +49,7 @@ class Sampling:
     stop: tuple[str, ...] = ()
     seed: int | None = None
     schema: Mapping[str, Json] | None = None
+    logprobs: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,4 +92,23 @@ class ChoosingModel(LanguageModel, Protocol):
         Raises:
             BackendError: also where the server gives no log-probabilities.
         """
+        ...
+
+
+@runtime_checkable
+class CountingModel(LanguageModel, Protocol):
+    """A chat model that says how much it takes."""
+
+    @property
+    def window(self) -> int:
+        """How many tokens prompt and reply may have together."""
+        ...
+
+    @property
+    def concurrency(self) -> int:
+        """How many replies it writes at the same time; further callers wait."""
+        ...
+
+    def count(self, text: str) -> int:
+        """How many tokens a text has in a prompt; an estimate where the tokenizer is behind a server."""
         ...

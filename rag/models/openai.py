@@ -18,7 +18,7 @@ from rag.models.choices import MOST_TOKENS, first_token, probabilities
 from rag.models.llm import AS_SET, Choice, Completion, Json, Message, Sampling
 from rag.models.retry import RETRIED, Backoff, retry_after
 from rag.models.sse import events
-from rag.models.tokens import estimated_message_tokens, estimated_tokens
+from rag.models.tokens import estimated_tokens, message_tokens
 from rag.types import Token, Usage
 
 logger = logging.getLogger(__name__)
@@ -31,7 +31,8 @@ class OpenAIModel:
     once a piece of the reply was handed out. The key is read from the environment at each request and is in no message.
 
     Args:
-        place: where in the pipeline file its options stand, for hints.
+        context_tokens: the model's window.
+        concurrency: how many requests should be with the server at the same time; held to by who asks.
 
     Raises:
         ConfigError: `api_key_env` names a variable that is not set.
@@ -49,7 +50,8 @@ class OpenAIModel:
         length_field: Literal["max_tokens", "max_completion_tokens"] = "max_tokens",
         timeout_seconds: float = 60.0,
         backoff: Backoff | None = None,
-        place: str = "ask.generate",
+        context_tokens: int = 8192,
+        concurrency: int = 4,
     ) -> None:
         self.base_url = base_url.rstrip("/")
         self.model = model
@@ -59,7 +61,8 @@ class OpenAIModel:
         self.length_field = length_field
         self.timeout_seconds = timeout_seconds
         self.backoff = backoff or Backoff(retries=4)
-        self.place = place
+        self.window = context_tokens
+        self.concurrency = concurrency
         self._client: httpx.Client | None = None
         self._lock = Lock()
 
@@ -103,8 +106,11 @@ class OpenAIModel:
             )
         counted = _Reply()
         counted.take(reply)
-        estimated = Usage(estimated_message_tokens(messages), 1, 1, estimated=True)
+        estimated = Usage(message_tokens(messages), 1, 1, estimated=True)
         return Choice(probabilities(tokens, options), counted.usage or estimated)
+
+    def count(self, text: str) -> int:
+        return estimated_tokens(text)
 
     def close(self) -> None:
         with self._lock:
@@ -155,7 +161,7 @@ class OpenAIModel:
                 if text:
                     yield Token(text)
         self._check(reply, sampling.max_tokens or self.max_tokens)
-        yield reply.usage or Usage(estimated_message_tokens(messages), estimated_tokens(reply.text), 1, estimated=True)
+        yield reply.usage or Usage(message_tokens(messages), estimated_tokens(reply.text), 1, estimated=True)
 
     def _whole(self, body: Mapping[str, Json]) -> dict[str, Json]:
         """The reply to a request that does not stream."""
@@ -172,7 +178,7 @@ class OpenAIModel:
             raise _Failed(
                 BackendError(
                     f"{self.model!r} used all of {max_tokens} tokens and wrote no answer",
-                    hint=f"raise {self.place}.max_tokens: a reasoning model thinks before it writes",
+                    hint="raise llm.max_tokens: a reasoning model thinks before it writes",
                 ),
                 passing=False,
             )
@@ -196,7 +202,7 @@ class OpenAIModel:
         if not key or not key.isascii() or not key.isprintable():
             found = "characters that no header may have" if key else "nothing"
             raise ConfigError(
-                f"{self.place}.api_key_env: expected a key in ${self.api_key_env}, found {found}",
+                f"llm.api_key_env: expected a key in ${self.api_key_env}, found {found}",
                 hint=f"export {self.api_key_env}=...",
             )
         return {**headers, "Authorization": f"Bearer {key}"}
@@ -218,7 +224,7 @@ class OpenAIModel:
             raise _Failed(BackendError(message, hint=hint)) from error
         except httpx.TimeoutException as error:
             message = f"{self.base_url}: no answer for {self.timeout_seconds:g} s"
-            raise _Failed(BackendError(message, hint=f"raise {self.place}.timeout_seconds")) from error
+            raise _Failed(BackendError(message, hint="raise llm.timeout_seconds")) from error
         except httpx.TransportError as error:
             raise _Failed(BackendError(f"{self.base_url}: the connection broke: {error}")) from error
 
@@ -229,15 +235,13 @@ class OpenAIModel:
         if asked is not None and status in RETRIED:
             message += f" (asks to wait {asked:g} s)"
         if status in (401, 403):
-            named = (
-                f"the key in ${self.api_key_env}" if self.api_key_env else f"{self.place}.api_key_env: it is not set"
-            )
+            named = f"the key in ${self.api_key_env}" if self.api_key_env else "llm.api_key_env: it is not set"
             return _Failed(BackendError(message, hint=f"check {named}"), passing=False)
         if status == 404:
             hint = f"does the server know a model {self.model!r}, and does base_url end as its manual says (often /v1)?"
             return _Failed(BackendError(message, hint=hint), passing=False)
         if status == 429:
-            return _Failed(BackendError(message, hint=f"lower {self.place}.concurrency, or wait"), asked_seconds=asked)
+            return _Failed(BackendError(message, hint="lower llm.concurrency, or wait"), asked_seconds=asked)
         return _Failed(BackendError(message), passing=status in RETRIED, asked_seconds=asked)
 
     def _parsed(self, payload: str) -> dict[str, Json]:

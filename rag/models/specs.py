@@ -10,14 +10,14 @@ from rag.config.spec import Spec
 from rag.errors import ConfigError
 
 if TYPE_CHECKING:
-    from rag.models.llm import LanguageModel
+    from rag.models.llm import LanguageModel, Tier
 
 
 class LanguageModelSpec(Spec):
     """Options of the language model that stages may ask."""
 
-    attends: ClassVar[bool] = False
-    """Whether it may be a `rag.models.attention.AttendingModel`."""
+    offers: ClassVar[frozenset[Tier]] = frozenset({"text"})
+    """What stages may ask of it; a pipeline whose stages ask for more is refused."""
     use: str
     """The component's name."""
 
@@ -26,9 +26,11 @@ class LanguageModelSpec(Spec):
         raise NotImplementedError(type(self).__name__)
 
 
-class Server(Spec):
-    """Where an OpenAI-compatible server is and how it is asked; shared by `llm` and ``ask.generate``."""
+class OpenAIModelSpec(LanguageModelSpec):
+    """Any server that speaks the OpenAI chat completions API: OpenAI, vLLM, llama.cpp, Ollama, LM Studio, ..."""
 
+    offers: ClassVar[frozenset[Tier]] = frozenset({"text", "logprobs"})
+    use: Literal["openai"] = "openai"
     base_url: str = Field(pattern=r"^https?://\S+$")
     """Where the API is, without ``/chat/completions``: ``http://localhost:8000/v1``."""
     model: str = Field(min_length=1)
@@ -50,8 +52,7 @@ class Server(Spec):
     concurrency: int = Field(4, ge=1, le=64)
     """How many requests are with the server at the same time."""
 
-    def client(self, *, place: str) -> LanguageModel:
-        """The chat model behind the server; `place` is where these options stand."""
+    def build(self) -> LanguageModel:
         from rag.models.openai import OpenAIModel
         from rag.models.retry import Backoff
 
@@ -64,23 +65,15 @@ class Server(Spec):
             timeout_seconds=self.timeout_seconds,
             backoff=Backoff(retries=self.retries),
             length_field=self.length_field,
-            place=place,
+            context_tokens=self.context_tokens,
+            concurrency=self.concurrency,
         )
-
-
-class OpenAIModelSpec(Server, LanguageModelSpec):
-    """Any server that speaks the OpenAI chat completions API: OpenAI, vLLM, llama.cpp, Ollama, LM Studio, ..."""
-
-    use: Literal["openai"] = "openai"
-
-    def build(self) -> LanguageModel:
-        return self.client(place="llm")
 
 
 class GivenSpec(LanguageModelSpec):
     """Handed over in Python, as ``Components(llm=...)``: any object with the methods of a language model."""
 
-    attends: ClassVar[bool] = True
+    offers: ClassVar[frozenset[Tier]] = frozenset({"text", "logprobs", "attention"})
     use: Literal["given"] = "given"
 
     def build(self) -> LanguageModel:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Set
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from string import Formatter
+from typing import Literal
 
 from rag.errors import PromptError
 from rag.models.llm import Message
@@ -43,10 +44,32 @@ class Template:
         *system, user = parts
         return cls(name, "".join(system).strip(), user.strip())
 
-    def render(self, values: Mapping[str, str]) -> list[Message]:
-        """The messages with each field replaced; a value is never read for fields itself."""
-        user = Message("user", self.user.format_map(values))
-        return [Message("system", self.system.format_map(values)), user] if self.system else [user]
+    def render(
+        self, values: Mapping[str, str], passages: Mapping[str, Sequence[tuple[int, int]]] | None = None
+    ) -> list[Message]:
+        """The messages with each field replaced; a value is never read for fields itself.
+
+        Args:
+            passages: by field, the ranges of its value that are the texts of sources (`Message.passages`).
+        """
+        user = _filled("user", self.user, values, passages or {})
+        return [_filled("system", self.system, values, passages or {}), user] if self.system else [user]
+
+
+def _filled(
+    role: Literal["system", "user"],
+    part: str,
+    values: Mapping[str, str],
+    passages: Mapping[str, Sequence[tuple[int, int]]],
+) -> Message:
+    text = ""
+    found: list[tuple[int, int]] = []
+    for literal, field, _, _ in Formatter().parse(part):
+        text += literal
+        if field is not None:
+            found += [(len(text) + start, len(text) + end) for start, end in passages.get(field, ())]
+            text += values[field]
+    return Message(role, text, tuple(found))
 
 
 def as_data(text: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -24,6 +24,6 @@ def estimated_tokens(text: str) -> int:
     return math.ceil(ascii_characters / 4 + other / 2 + wide)
 
 
-def estimated_message_tokens(messages: Sequence[Message]) -> int:
-    """The same for the messages of a chat, their frames included."""
-    return sum(MESSAGE_TOKENS + estimated_tokens(message.content) for message in messages)
+def message_tokens(messages: Sequence[Message], count: Callable[[str], int] = estimated_tokens) -> int:
+    """How many tokens the messages of a chat have as `count` counts, their frames included."""
+    return sum(MESSAGE_TOKENS + count(message.content) for message in messages)

@@ -89,13 +89,12 @@ class BuiltResources:
     def llm(self) -> LanguageModel:
         with self._lock:
             if self._llm is None:
-                spec = self.spec
-                self._llm = spec.llm.build() if spec.llm is not None else spec.ask.generate.language_model()
-            if self._llm is None:
-                raise ConfigError(
-                    "llm: the pipeline has no language model",
-                    hint="set `llm: {use: openai, base_url: ..., model: ...}` in the pipeline file",
-                )
+                if self.spec.llm is None:
+                    raise ConfigError(
+                        "llm: the pipeline has no language model",
+                        hint="set `llm: {use: openai, base_url: ..., model: ...}` in the pipeline file",
+                    )
+                self._llm = self.spec.llm.build()
             return self._llm
 
     def shared(self, key: Hashable, make: Callable[[], T]) -> T:

@@ -11,6 +11,7 @@ from rag.config.problems import Path, dotted
 from rag.embed.specs import LateSpec
 from rag.enrich.specs import Doc2QuerySpec
 from rag.index.specs import Bm25Spec
+from rag.models.specs import BUILT_IN
 from rag.rerank.specs import LateInteractionSpec, OrderSpec
 from rag.retrieve.encoded_specs import MultiVectorSpec
 from rag.retrieve.feedback_specs import Rm3Spec
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from rag.pipeline.spec import AskSpec, IngestSpec, PipelineSpec
 
 _INDEXES = "ingest.index."
+
+_SHOWN = {"logprobs": "how probable tokens are", "attention": "a model's attention"}
+"""What a tier of language models shows."""
 
 
 def conflicts(pipeline: PipelineSpec) -> Iterator[tuple[Path, str]]:
@@ -42,7 +46,7 @@ def conflicts(pipeline: PipelineSpec) -> Iterator[tuple[Path, str]]:
 
 
 def _needs(pipeline: PipelineSpec) -> Iterator[tuple[Path, str]]:
-    has_llm = pipeline.llm is not None or pipeline.ask.generate.writes
+    llm = pipeline.llm
     for path, spec in components(pipeline):
         missing = spec.missing()
         if missing is not None:
@@ -50,16 +54,21 @@ def _needs(pipeline: PipelineSpec) -> Iterator[tuple[Path, str]]:
         for needed in spec.needs:
             names = tuple(needed.split("."))
             if needed == "llm":
-                if not has_llm:
+                if llm is None:
                     message = f"{use_name(spec)!r} asks a language model, the pipeline names none: set `llm`"
                     yield (*path, "use"), f"{message}, such as {{use: openai, base_url: ..., model: ...}}"
-            elif needed == "attention":
-                if has_llm and not (pipeline.llm is not None and pipeline.llm.attends):
-                    message = f"{use_name(spec)!r} reads a model's attention, which a server of text does not show"
-                    yield (*path, "use"), f"{message}: set `llm` to a local runtime that does, or use 'listwise'"
+            elif needed in _SHOWN:
+                if llm is not None and needed not in llm.offers:
+                    message = f"{use_name(spec)!r} reads {_SHOWN[needed]}, which the language model {llm.use!r}"
+                    yield (*path, "use"), f"{message} does not show: set `llm` to {_shows(needed)}"
             elif _value(pipeline, names) is None:
                 # Null has to be written, so the message has a place; the component that needs it may be a default.
                 yield names, f"is null, but {dotted(path)} ({use_name(spec)}) needs it"
+
+
+def _shows(tier: str) -> str:
+    """The language models that ship and show a tier."""
+    return " or ".join(repr(spec.model_fields["use"].default) for spec in BUILT_IN if tier in spec.offers)
 
 
 def _value(pipeline: PipelineSpec, names: Path) -> object:

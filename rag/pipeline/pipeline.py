@@ -120,8 +120,8 @@ class Pipeline:
 
     @property
     def language_model(self) -> LanguageModel | None:
-        """The chat model that stages ask (`llm`, or that of ``ask.generate``); ``None`` where there is none."""
-        has_one = self._built.components.llm or self.spec.llm or self.spec.ask.generate.writes
+        """The chat model that stages ask (`llm`); ``None`` where there is none."""
+        has_one = self._built.components.llm or self.spec.llm
         return self._built.resources.llm if has_one else None
 
     @property

@@ -90,7 +90,7 @@ class PipelineSpec(Spec):
     version: Literal[1] = 1
     """The version of this file format."""
     llm: Annotated[LanguageModelSpec, Use("llm")] | None = None
-    """The language model that stages ask; where absent, that of ``ask.generate``."""
+    """The language model that stages ask, and that writes the answer under ``ask.generate: {use: llm}``."""
     ingest: IngestSpec = IngestSpec()
     """From sources to an index."""
     ask: AskSpec = AskSpec()

@@ -22,8 +22,8 @@ def test_an_empty_line_and_the_end_of_input_end_it(indexed: Path, run: Callable[
 def test_with_a_language_model_a_follow_up_is_made_to_stand_alone(indexed: Path, run: Callable[..., Any]) -> None:
     script = [Reply(text="At night. [1]"), Reply(text="When do owls hoot?"), Reply(text="After dark. [1]")]
     with OpenAIStub(script) as stub:
-        generate = f"ask.generate={{use: openai, base_url: '{stub.base_url}', model: stub}}"
-        done = run("chat", "--set", generate, stdin="When do dogs bark?\nAnd owls?\n")
+        llm = f"llm={{use: openai, base_url: '{stub.base_url}', model: stub}}"
+        done = run("chat", "--set", llm, "--set", "ask.generate={use: llm}", stdin="When do dogs bark?\nAnd owls?\n")
     assert "asking: When do owls hoot?" in done.err
     assert "After dark. [1]" in done.out
     assert "And owls?" in stub.requests[1].prompt
@@ -32,7 +32,14 @@ def test_with_a_language_model_a_follow_up_is_made_to_stand_alone(indexed: Path,
 
 def test_clear_forgets_the_turns_before(indexed: Path, run: Callable[..., Any]) -> None:
     with OpenAIStub([Reply(text="At night. [1]"), Reply(text="After dark. [1]")]) as stub:
-        generate = f"ask.generate={{use: openai, base_url: '{stub.base_url}', model: stub}}"
-        done = run("chat", "--set", generate, stdin="When do dogs bark?\n/clear\nWhen do owls hoot?\n")
+        llm = f"llm={{use: openai, base_url: '{stub.base_url}', model: stub}}"
+        done = run(
+            "chat",
+            "--set",
+            llm,
+            "--set",
+            "ask.generate={use: llm}",
+            stdin="When do dogs bark?\n/clear\nWhen do owls hoot?\n",
+        )
     assert "asking: " not in done.err
     assert len(stub.requests) == 2

@@ -33,8 +33,7 @@ def test_options_are_listed_with_values_default_and_purpose() -> None:
         in lines
     )
     assert any(
-        line.startswith("      base_url: text; required. Where the API is")
-        for line in rag("generate", "-v").splitlines()
+        line.startswith("      base_url: text; required. Where the API is") for line in rag("llm", "-v").splitlines()
     )
 
 

@@ -11,9 +11,10 @@ extends: hybrid
 ingest:
   load: [{use: files, root: docs}, {use: rows, path: a.jsonl}]
   enrich: []
+llm: {use: openai, base_url: 'http://me:pw@x/v1', model: '"<m>"'}
 ask:
-  rerank: [{use: mmr, keep: 5}]
-  generate: {use: openai, base_url: 'http://me:pw@x/v1', model: '"<m>"'}
+  rerank: [{use: mmr, keep: 5}, {use: listwise}]
+  generate: {use: llm}
 """
 
 
@@ -26,14 +27,16 @@ def rag(*arguments: str) -> str:
 
 def test_the_text_shows_each_stage_what_it_uses_and_what_was_written_about_it() -> None:
     lines = rag().splitlines()
-    assert lines[:4] == [
+    assert lines[:6] == [
+        'llm  openai (base_url=http://me:***@x/v1, model="<m>")',
+        "",
         "ingest",
         "  load      files (root=docs) + rows (path=a.jsonl)",
         "      | files, pages, rows",
         "  parse     timeout_seconds=10.0, memory_mib=512",
     ]
     assert "  retrieve  dense (k=50) + sparse (k=50)" in lines
-    assert "  rerank    mmr (keep=5)" in lines
+    assert "  rerank    mmr (keep=5), then listwise" in lines
     assert not any(line.startswith("  enrich") for line in lines)
     assert lines[-1] == "  answer"
 
@@ -50,13 +53,15 @@ def test_the_mermaid_chart_joins_the_stages_in_order() -> None:
         "retrieve1 -->|a ranking from each| fuse",
         "fuse -->|one ranking| rerank",
         "cite -->|cited answer| answer",
+        "llm -.-> rerank1",
+        "llm -.-> generate",
     ):
         assert edge in lines
 
 
 def test_text_of_the_file_cannot_leave_its_box_and_logins_are_hidden() -> None:
     output = rag("--format", "mermaid")
-    assert '["generate<br>openai (base_url=http://me:***@x/v1, model=&quot;&lt;m&gt;&quot;)"]' in output
+    assert 'llm["llm<br>openai (base_url=http://me:***@x/v1, model=&quot;&lt;m&gt;&quot;)"]' in output
     assert "pw@" not in output + rag()
 
 

@@ -46,8 +46,8 @@ def test_json_is_the_pipeline() -> None:
 
 def test_secrets_are_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SERVER_PASSWORD", "hunter2")
-    generate = "{use: openai, base_url: 'http://me:hunter2@x/v1', model: '${SERVER_PASSWORD}'}"
-    Path("p.yaml").write_text(f"ask: {{generate: {generate}}}")
+    llm = "{use: openai, base_url: 'http://me:hunter2@x/v1', model: '${SERVER_PASSWORD}'}"
+    Path("p.yaml").write_text(f"llm: {llm}")
     for flags in ([], ["--origin"], ["--json"], ["--resolved", "--origin"]):
         output = rag("p.yaml", *flags)
         assert "hunter2" not in output

@@ -155,8 +155,8 @@ def test_an_unset_variable_is_one_problem_among_the_others() -> None:
 @pytest.mark.parametrize(
     ("text", "environ"),
     [
-        ("ask: {generate: {use: openai, base_url: 'http://x/v1', model: m, api_key: hunter2}}", {}),
-        ("ask: {generate: {use: openai, base_url: 'ftp://me:hunter2@x/v1', model: m}}", {}),
+        ("llm: {use: openai, base_url: 'http://x/v1', model: m, api_key: hunter2}", {}),
+        ("llm: {use: openai, base_url: 'ftp://me:hunter2@x/v1', model: m}", {}),
         ("ask: {fuse: {keep: '${MY_TOKEN}'}}", {"MY_TOKEN": "hunter2"}),
         ("version: 1", {"RAG__ASK__GENERATE__API_KEY": "hunter2"}),
     ],
@@ -166,5 +166,5 @@ def test_no_problem_shows_a_secret(text: str, environ: Mapping[str, str]) -> Non
 
 
 def test_a_literal_key_is_answered_with_how_to_name_it() -> None:
-    text = "ask: {generate: {use: openai, base_url: 'http://x/v1', model: m, api_key: hunter2}}"
-    assert heads(text) == ["<text>:1:66: ask.generate.api_key: unknown key; did you mean `api_key_env`?"]
+    text = "llm: {use: openai, base_url: 'http://x/v1', model: m, api_key: hunter2}"
+    assert heads(text) == ["<text>:1:55: llm.api_key: unknown key; did you mean `api_key_env`?"]

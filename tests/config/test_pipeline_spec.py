@@ -13,8 +13,9 @@ from rag.compress.specs import CompressorSpec, SentencesSpec, WholeChunksSpec
 from rag.config.dump import selections
 from rag.config.stage import use_of_field
 from rag.embed.specs import HashSpec
-from rag.generate.specs import ExtractiveSpec, GeneratorSpec, OpenAISpec
+from rag.generate.specs import ExtractiveSpec, GeneratorSpec, LlmSpec
 from rag.index.specs import ChromaSpec, ExactSpec, HnswSpec, IndexSpec
+from rag.models.specs import OpenAIModelSpec
 from rag.pipeline.spec import AskSpec, IngestSpec, PipelineSpec, load_spec
 from rag.registry import STAGES
 from rag.rerank.specs import MmrSpec
@@ -38,13 +39,14 @@ compressors: st.SearchStrategy[CompressorSpec] = st.one_of(
 )
 generators: st.SearchStrategy[GeneratorSpec] = st.one_of(
     st.builds(ExtractiveSpec, threshold=st.none() | st.floats(0, 1)),
-    st.builds(OpenAISpec, base_url=st.just("http://x/v1"), model=text.filter(bool), prompt=text),
+    st.builds(LlmSpec, max_tokens=counts, prompt=text),
 )
 indexes = st.builds(
     IndexSpec, path=text.filter(bool), dense=st.sampled_from([ExactSpec(), HnswSpec(m=8), ChromaSpec(url="http://x:1")])
 )
 pipelines = st.builds(
     PipelineSpec,
+    llm=st.builds(OpenAIModelSpec, base_url=st.just("http://x/v1"), model=text.filter(bool)),
     ingest=st.builds(
         IngestSpec, chunk=chunkers, embed=st.builds(HashSpec, dimension=counts.map(lambda n: n + 7)), index=indexes
     ),

@@ -10,7 +10,8 @@ from rag.cite import specs as cite
 from rag.compress import specs as compress
 from rag.compress.specs import CompressorSpec
 from rag.generate.specs import BUILT_IN as GENERATORS
-from rag.generate.specs import ExtractiveSpec, GeneratorSpec, OpenAISpec
+from rag.generate.specs import GeneratorSpec
+from rag.models.openai import OpenAIModel
 from rag.rerank import specs as rerank
 from rag.rerank.specs import RerankerSpec
 from rag.retrieve.encoded_specs import LearnedSparseSpec
@@ -37,8 +38,10 @@ PROMPT = "Answer from the sources, or say {no_answer}.\n---\n{history}\n{evidenc
 
 @pytest.fixture(scope="module")
 def indexed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sample]:
-    with sample(tmp_path_factory.mktemp("sample"), prompts={"answer": PROMPT}) as made:
-        yield made
+    with OpenAIStub() as stub:
+        llm = OpenAIModel(base_url=stub.base_url, model="stub")
+        with sample(tmp_path_factory.mktemp("sample"), prompts={"answer": PROMPT}, llm=llm) as made:
+            yield made
 
 
 @pytest.mark.parametrize(
@@ -76,20 +79,12 @@ def test_a_compressor_keeps_its_contract(spec: type[CompressorSpec], indexed: Sa
 
 @pytest.mark.parametrize("spec", GENERATORS, ids=lambda spec: spec.__name__)
 def test_a_generator_keeps_its_contract(spec: type[GeneratorSpec], indexed: Sample) -> None:
-    with OpenAIStub() as stub:
-        made = OpenAISpec(base_url=stub.base_url, model="stub") if spec is OpenAISpec else spec()
-        check_generator(
-            made.build(indexed.resources), evidence=evidence_on(QUESTIONS[0], indexed), question=QUESTIONS[0]
-        )
+    check_generator(spec().build(indexed.resources), evidence=evidence_on(QUESTIONS[0], indexed), question=QUESTIONS[0])
 
 
 @pytest.mark.parametrize("spec", cite.BUILT_IN, ids=lambda spec: spec.__name__)
 def test_a_citer_keeps_its_contract(spec: type[cite.CiterSpec], indexed: Sample) -> None:
     check_citer(spec().build(indexed.resources), evidence=evidence_on(QUESTIONS[0], indexed))
-
-
-def test_the_specs_that_need_no_server_have_no_model() -> None:
-    assert ExtractiveSpec().language_model() is None
 
 
 def evidence_on(question: str, indexed: Sample) -> tuple[Evidence, ...]:

@@ -9,7 +9,7 @@ from rag.errors import BackendError
 from rag.generate.abstain import SENTENCE, opens_with_mark
 from rag.generate.llm import LanguageModelGenerator
 from rag.generate.prompt import FIELDS
-from rag.models.llm import Completion, Message
+from rag.models.llm import AS_SET, Completion, Message, Sampling
 from rag.models.template import Template
 from rag.testing import ScriptedModel
 from rag.types import Evidence, Prompt, Span, Token, Usage
@@ -22,7 +22,7 @@ def ask(
     *replies: str | Exception, questions: Sequence[str] = ("Do dogs bark?",)
 ) -> tuple[list[list[str]], list[object]]:
     model = ScriptedModel(replies)
-    generator = LanguageModelGenerator(model, TEMPLATE, max_tokens=100, context_tokens=1000, concurrency=1)
+    generator = LanguageModelGenerator(model, TEMPLATE, max_tokens=100)
     decoding = generator.start([Prompt(question=question, evidence=EVIDENCE) for question in questions])
     pieces: list[list[str]] = [[] for _ in questions]
     for at, token in decoding:
@@ -62,7 +62,7 @@ def test_whether_a_reply_opens_with_the_mark_stays_open_until_it_can_be_told() -
 
 def test_without_evidence_the_model_is_not_asked() -> None:
     model = ScriptedModel([])
-    decoding = LanguageModelGenerator(model, TEMPLATE, max_tokens=9, context_tokens=99).start([Prompt(question="?")])
+    decoding = LanguageModelGenerator(model, TEMPLATE, max_tokens=9).start([Prompt(question="?")])
     assert list(decoding) == [(0, Token(SENTENCE))]
     assert decoding.outcome(0).reason == "no-evidence"
     assert model.asked == []
@@ -83,7 +83,7 @@ class Rendezvous:
     def complete(self, messages: Sequence[Message]) -> Completion:
         raise NotImplementedError
 
-    def stream(self, messages: Sequence[Message]) -> Iterator[Token | Usage]:
+    def stream(self, messages: Sequence[Message], sampling: Sampling = AS_SET) -> Iterator[Token | Usage]:
         self.missing -= 1
         if self.missing == 0:
             self.met.set()
@@ -96,7 +96,7 @@ class Rendezvous:
 
 
 def test_questions_of_a_batch_are_asked_at_the_same_time_and_answers_keep_their_places() -> None:
-    generator = LanguageModelGenerator(Rendezvous(3), TEMPLATE, max_tokens=9, context_tokens=999, concurrency=3)
+    generator = LanguageModelGenerator(Rendezvous(3), TEMPLATE, max_tokens=9)
     decoding = generator.start([Prompt(question=str(at), evidence=EVIDENCE) for at in range(3)])
     assert sorted((at, token.text) for at, token in decoding) == [(0, "0"), (1, "1"), (2, "2")]
     assert [decoding.outcome(at).usage.requests for at in range(3)] == [1, 1, 1]

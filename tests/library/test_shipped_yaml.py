@@ -66,7 +66,7 @@ def test_the_schema_that_ships_is_the_one_the_models_make() -> None:
         "ask: {fuse: {use: zscore, over: '${OVER}'}}",
         "ingest: {index: {dense: null}}",
         "ingest: {index: {dense: {use: hnsw, m: 16}}}",
-        "ask: {generate: {use: openai, model: m}}",
+        "llm: {use: openai, model: m}",
         "extends: ./other.yaml",
         "presets: [a-preset-of-mine]",
     ],

@@ -189,7 +189,7 @@ def test_a_pipeline_without_a_model_that_attends_is_refused_with_the_reason() ->
     ask = "ask: {rerank: [{use: attention}]}"
     with pytest.raises(Exception, match="'attention' asks a language model, the pipeline names none"):
         PipelineSpec.from_yaml(f"version: 1\n{ask}")
-    with pytest.raises(Exception, match="which a server of text does not show: set `llm` to a local runtime"):
+    with pytest.raises(Exception, match="which the language model 'openai' does not show: set `llm` to"):
         PipelineSpec.from_yaml(f"version: 1\n{server}\n{ask}")
     PipelineSpec.from_yaml(f"version: 1\nllm: {{use: given}}\n{ask}")
 

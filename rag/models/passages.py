@@ -1,0 +1,41 @@
+"""How the texts of sources stand in a prompt: numbered, framed, declared as data."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rag.models.template import as_data
+
+SEPARATOR = "\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """One source in its frame; ``text[start:end]`` is what the source says, made unable to close the frame."""
+
+    text: str
+    start: int
+    end: int
+
+    @staticmethod
+    def of(number: int, text: str, *, named: str = "") -> Block:
+        """The source under a number, with where it comes from.
+
+        >>> Block.of(2, "Dogs bark.", named="a.md").text
+        '<source id="2" from="a.md">\\nDogs bark.\\n</source>'
+        """
+        where = " ".join(named.replace('"', "'").replace("<", "‹").replace(">", "›").split())
+        head = f'<source id="{number}" from="{where}">\n' if where else f'<source id="{number}">\n'
+        body = as_data(text)
+        return Block(f"{head}{body}\n</source>", len(head), len(head) + len(body))
+
+
+def joined(blocks: Sequence[Block]) -> tuple[str, list[tuple[int, int]]]:
+    """The blocks one under the other, and the range of each source's text in the whole."""
+    ranges: list[tuple[int, int]] = []
+    at = 0
+    for block in blocks:
+        ranges.append((at + block.start, at + block.end))
+        at += len(block.text) + len(SEPARATOR)
+    return SEPARATOR.join(block.text for block in blocks), ranges
