@@ -1,4 +1,4 @@
-"""The protocols of dynamic retrieval."""
+"""The protocols of dynamic retrieval: who says when to retrieve, and who says with what."""
 
 from __future__ import annotations
 
@@ -8,10 +8,15 @@ from typing import Literal, Protocol, TypeAlias
 
 from rag.types import Evidence, Meta, Query, Ranking, Token
 
+MomentName: TypeAlias = Literal["asked", "found", "written", "finished"]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """A question was asked; nothing is retrieved or written yet."""
+    """A question was asked; nothing is retrieved or written yet.
+
+    Where no trigger speaks at this moment, the question is retrieved with.
+    """
 
     query: Query
     name: Literal["asked"] = "asked"
@@ -19,17 +24,27 @@ class Asked:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """A retrieval gave `ranking`; nothing is written from it yet. `round` counts retrievals, from 1."""
+    """A retrieval gave `ranking`, reranked; nothing is written from it yet. `round` counts retrievals, from 1.
+
+    `elsewhere` if it came from the second source.
+    """
 
     query: Query
     ranking: Ranking
     round: int
+    elsewhere: bool = False
     name: Literal["found"] = "found"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Written:
-    """A sentence was completed. `draft` is what was accepted before it, `tokens` are the sentence's."""
+    """A sentence was completed, with the citation markers behind it.
+
+    `draft` is what was accepted before: ``draft + sentence`` is the answer so far, so a sentence may begin with white
+    space. The texts of `tokens` together are the sentence; one that reaches over its border is cut. `round` counts the
+    retrievals so far. The first sentence written after a retrieval that a sentence gave rise to is accepted unasked, as
+    in the papers: else one doubt could eat all rounds.
+    """
 
     query: Query
     draft: str
@@ -42,12 +57,13 @@ class Written:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finished:
-    """The generator has ended its answer `draft`."""
+    """The generator has ended its answer `draft`; one that abstained has an empty draft."""
 
     query: Query
     draft: str
     evidence: tuple[Evidence, ...]
     round: int
+    abstained: bool = False
     name: Literal["finished"] = "finished"
 
 
@@ -61,10 +77,17 @@ class Decision:
     Attributes:
         retrieve: whether to retrieve now.
         why: in a few words, for the trace.
-        numbers: what it was decided on (a probability, a count, a threshold), for the trace.
+        numbers: what it was decided on (a probability, a count, a threshold), for the trace; `prompt_tokens` and
+            `completion_tokens` are counted among the costs.
         doubts: code-point ranges of the sentence that are in doubt, for who builds the query.
         queries: texts to retrieve with, where the trigger itself knows them; a query builder may use others.
-        keep: how many characters of the draft and its sentence stay; ``None``: the draft, without the sentence.
+        keep: how many characters of the draft and its sentence stay. ``None``: at `Written` the draft, without the
+            sentence; at `Finished` nothing: the answer is written anew. What was accepted at `Written` before stays in
+            any case, so that it can be shown.
+        found: at `Found`, what of the ranking to go on with, refined or empty; ``None``: all of it.
+        elsewhere: retrieve from the second source (``ask.dynamic.elsewhere``).
+        stop: with `retrieve` false at `Written`: the answer ends here, after `keep` characters (``None``: with the
+            sentence).
     """
 
     retrieve: bool
@@ -73,23 +96,36 @@ class Decision:
     doubts: tuple[tuple[int, int], ...] = ()
     queries: tuple[str, ...] = ()
     keep: int | None = None
+    found: Ranking | None = None
+    elsewhere: bool = False
+    stop: bool = False
 
 
 class Trigger(Protocol):
-    """Says whether to retrieve. May be asked from many threads; what it learns of one question it must not keep.
+    """Says whether to retrieve. May be asked from many threads; what it learns of one question it must not keep."""
 
-    Raises:
-        BackendError, CountsUnavailable: what it asks is out of reach. The loop notes it and follows its policy.
-    """
+    @property
+    def moments(self) -> frozenset[MomentName]:
+        """When it is asked; always the same. An answer whose trigger speaks at `Finished` may be written anew as a
+        whole, so none of it is shown before."""
+        ...
 
-    def decide(self, moment: Moment) -> Decision | None:
-        """The decision at a moment; ``None`` where it has nothing to say at this kind of moment."""
+    def decide(self, moment: Moment) -> Decision:
+        """The decision at one of its moments.
+
+        Raises:
+            BackendError, ModelError: what it asks is out of reach (`CountsUnavailableError`), or cannot take so long a
+                text. The loop counts it and follows ``ask.dynamic.on_failure``.
+        """
         ...
 
 
 class QueryBuilder(Protocol):
-    """Says what to retrieve with."""
+    """Says what to retrieve with after a decision to retrieve; at `Asked` that is the question, and it is not asked."""
 
     def build(self, moment: Moment, decision: Decision) -> Sequence[Query]:
-        """The queries of one more retrieval; none: there is nothing to ask for, and nothing is retrieved."""
+        """The queries of one more retrieval, made with ``moment.query.rephrased(text)``, which keeps filter and access.
+
+        None: there is nothing to ask for, and nothing is retrieved.
+        """
         ...
