@@ -13,6 +13,7 @@ RagError                      .message .hint .where
 │   ├── ModelNotFoundError
 │   └── MissingExtraError     pip install "ragloom[hf]"
 ├── BackendError              a model server failed: unreachable, refused, timed out
+│   └── CountsUnavailableError  a count service failed, or cannot count what was asked
 └── PromptError               a template asks for a field that does not exist
 """
 
@@ -88,6 +89,10 @@ class MissingExtraError(ModelError):
 
 class BackendError(RagError):
     """A model server failed."""
+
+
+class CountsUnavailableError(BackendError):
+    """A service that counts phrases failed, or cannot count what was asked. Counts are never guessed."""
 
 
 class PromptError(RagError):

@@ -67,6 +67,14 @@ class DerivedFile:
         except OSError as error:
             logger.warning("%s could not be kept: %s", self.path, error)
 
+    def remove(self) -> None:
+        """Delete both files; one that is in use where that forbids it stays, and is passed over."""
+        for path in (self._note, self.path):
+            try:
+                path.unlink(missing_ok=True)
+            except OSError as error:
+                logger.warning("%s could not be deleted: %s", path, error)
+
     @property
     def _note(self) -> Path:
         return self.path.with_suffix(".json")

@@ -7,6 +7,7 @@
     dense/                files of approximate indexes: derived, rebuilt when behind or damaged
     multivector/          token vectors, and what is made of them: derived, encoded when a search first needs them
     learned-sparse/       weighted terms of a learned sparse encoder: likewise
+    ngrams/               suffix arrays over the documents' words: derived, made at the end of an ingest
     embeddings.sqlite     the embedding cache: may be deleted at any time
     enrichments.sqlite    replies of the language model that enriches: may be deleted, and then has to be asked again
     LOCK                  held by the one writer, its process id inside
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from rag.index.writer import Writer
 
 
-DERIVED = ("dense", "multivector", "learned-sparse")
+DERIVED = ("dense", "multivector", "learned-sparse", "ngrams")
 
 
 class IndexDirectory:

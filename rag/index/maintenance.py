@@ -6,6 +6,8 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,6 +15,9 @@ from rag.embed.base import EmbedderIdentity, Vectors
 from rag.index import compaction, database, tables
 from rag.index.segments import Segment
 from rag.index.store import Store
+
+if TYPE_CHECKING:
+    from rag.index.specs import NgramsSpec
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +38,14 @@ def compact(store: Store) -> None:
         change.segments = [segment for segment in store.segments if segment not in chosen]
         change.segments += [new] if new is not None else []
     logger.info("%s: merged %d segments, %d remain", store.path, len(chosen), len(store.segments))
+
+
+def count_ngrams(path: Path, spec: NgramsSpec) -> None:
+    """Bring the n-gram index up to date with what is committed, so that no reader has to."""
+    from rag.index.ngrams.stored import open_ngrams
+
+    with database.open_snapshot(path) as (snapshot, manifest):
+        open_ngrams(path, spec, snapshot, manifest)
 
 
 def rebuild_terms(store: Store) -> None:

@@ -33,6 +33,7 @@ from rag.types import Chunk, Condition, Document, Span
 
 if TYPE_CHECKING:
     from rag.index.directory import IndexDirectory
+    from rag.index.ngrams.index import NgramIndex
     from rag.index.specs import IndexSpec
 
 CHUNKS = 20_000  # kept in memory, some 20 MB of text
@@ -139,6 +140,16 @@ class Reader:
             raise different_terms(self.path, self.manifest, wanted)
         postings = Postings(self.path / database.NAME, self.connection, self.lock, self.segments, self.live)
         return self.spec.sparse.build(postings)
+
+    @cached_property
+    def ngrams(self) -> NgramIndex | None:
+        """Counts of phrases, made now where they are behind; ``None`` where the spec asks for none."""
+        if self.spec.ngrams is None:
+            return None
+        from rag.index.ngrams.stored import open_ngrams
+
+        with self.lock, explained(self.path / database.NAME):
+            return open_ngrams(self.path, self.spec.ngrams, self.connection, self.manifest)
 
     @cached_property
     def segmented(self) -> SegmentedVectors | None:

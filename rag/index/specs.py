@@ -242,6 +242,15 @@ BUILT_IN_DENSE: tuple[type[DenseIndexSpec], ...] = (
 BUILT_IN_SPARSE: tuple[type[SparseIndexSpec], ...] = (Bm25Spec,)
 
 
+class NgramsSpec(Spec):
+    """Count phrases in the documents: a suffix array over their words, beside the index; triggers ask it."""
+
+    lowercase: bool = True
+    """Whether words are counted without regard to case."""
+    most: int = Field(500_000, ge=1)
+    """Occurrences of a phrase looked at when pairs are counted; where there are more the count is a lower bound."""
+
+
 class IndexSpec(Spec):
     """The index directory and what is searched in it."""
 
@@ -251,3 +260,5 @@ class IndexSpec(Spec):
     """How vectors are searched; null: none are kept, and no embedder is loaded."""
     sparse: Annotated[SparseIndexSpec, Use("sparse")] | None = Field(default_factory=Bm25Spec)
     """How terms are searched; null: none are kept."""
+    ngrams: NgramsSpec | None = None
+    """Whether phrases can be counted (`rag counts`, triggers); null: no. Made from what is stored, also later."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from heapq import merge
 from pathlib import Path
 from time import perf_counter
 from types import TracebackType
@@ -78,7 +79,6 @@ class Writer:
 
     def _prepare(self) -> None:
         store = self._store
-        self._known = store.known()
         if self.identity is not None and store.segments:
             require_same_model(self.path, store.manifest, self.identity)
         if store.analyzer is not None and store.segments and store.manifest.analyzer != store.analyzer.name:
@@ -103,14 +103,18 @@ class Writer:
             return Known(new.stamp, new.document.content_hash, new.fingerprint)
         if document_id in self._removed:
             return None
-        old = self._known.get(document_id)
+        old = self._store.known(document_id)
         if old is not None and document_id in self._touched:
             return replace(old, stamp=self._touched[document_id])
         return old
 
-    def document_ids(self) -> list[str]:
-        """All documents as they will be after the next commit, in order."""
-        return sorted((self._known.keys() | self._added.keys()) - self._removed)
+    def document_ids(self) -> Iterator[str]:
+        """All documents as they will be after the next commit, in order; any may be removed on the way."""
+        last = None
+        for document_id in merge(self._store.document_ids(), sorted(self._added)):
+            if document_id != last and document_id not in self._removed:
+                yield document_id
+            last = document_id
 
     def cached_vectors(self, keys: Sequence[str]) -> list[NDArray[np.float32] | None]:
         """Vectors from the embedding cache, ``None`` where there is none."""
@@ -168,7 +172,7 @@ class Writer:
         self._require(document_id)
         self._added.pop(document_id, None)
         self._touched.pop(document_id, None)
-        if document_id in self._known:
+        if self._store.known(document_id) is not None:
             self._removed.add(document_id)
 
     def _require(self, document_id: str) -> None:
@@ -185,17 +189,13 @@ class Writer:
             return self._store.manifest.generation
         started = perf_counter()
         additions = list(self._added.values())
-        gone = [key for key in (*self._added, *self._removed) if key in self._known]
         with self._store.transaction() as change:
-            self._delete(gone, change)
+            replaced = self._delete([*self._added, *self._removed], change)
             self._insert(additions, change)
             self._store.connection.executemany(
                 "UPDATE documents SET stamp = ? WHERE key = ?",
                 [(encode(stamp), encode(key)) for key, stamp in self._touched.items()],
             )
-        self._known |= {key: known for key in (*self._added, *self._touched) if (known := self.known(key)) is not None}
-        for key in self._removed:
-            del self._known[key]
         self._added, self._removed, self._touched = {}, set(), {}
         generation = self._store.manifest.generation
         logger.info(
@@ -203,24 +203,26 @@ class Writer:
             self.path,
             generation,
             len(additions),
-            len(gone),
+            replaced,
             perf_counter() - started,
         )
         if len(self._store.segments) > SEGMENTS:
             self.compact()
         return self._store.manifest.generation
 
-    def _delete(self, document_ids: Sequence[str], change: Change) -> None:
-        if not document_ids:
-            return
+    def _delete(self, document_ids: Sequence[str], change: Change) -> int:
+        """Take documents out, those that are there; how many."""
         connection = self._store.connection
         numbers = tables.document_numbers(connection, document_ids)
+        if not numbers:
+            return 0
         tables.delete_documents(connection, numbers)
         for at, segment in enumerate(change.segments):
             smaller = tables.without(segment, numbers)
             if smaller is not segment:
                 tables.update_segment(connection, smaller)
                 change.segments[at] = smaller
+        return len(numbers)
 
     def _insert(self, additions: Sequence[Addition], change: Change) -> None:
         connection = self._store.connection
@@ -274,12 +276,14 @@ class Writer:
         change.segments.append(segment)
 
     def compact(self) -> None:
-        """Merge small segments and drop deleted rows, where that is due; a commit of its own.
+        """Merge small segments and drop deleted rows, where that is due, a commit of its own; count new n-grams.
 
         Raises:
             StoreError: the disk is full; nothing changed.
         """
         maintenance.compact(self._store)
+        if self.spec.ngrams is not None:
+            maintenance.count_ngrams(self.path, self.spec.ngrams)
         self.cache.trim(keep_bytes=2 * sum(segment.bytes for segment in self._store.segments))
 
     def rebuild_terms(self) -> None:

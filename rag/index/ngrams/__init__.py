@@ -1,0 +1,1 @@
+"""Counts of phrases over the ingested documents: suffix arrays over words, in files derived from the index."""

@@ -1,0 +1,47 @@
+"""The n-gram index of an index directory, from the texts in its database."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from rag.index.codec import decode
+from rag.index.ngrams.files import Corpus, keep, key_of
+from rag.index.ngrams.index import NgramIndex
+from rag.index.records import Manifest
+
+if TYPE_CHECKING:
+    from rag.index.specs import NgramsSpec
+
+FOLDER = "ngrams"
+TEXTS = 100  # read in one statement
+
+
+def open_ngrams(path: Path, spec: NgramsSpec, connection: sqlite3.Connection, manifest: Manifest) -> NgramIndex:
+    """Open the n-gram index of the generation that a connection stands on; what is missing is made first.
+
+    Args:
+        path: the index directory.
+        connection: in a read transaction; used only until this returns.
+    """
+    documents = np.fromiter((id_ for (id_,) in connection.execute("SELECT id FROM documents ORDER BY id")), np.int64)
+
+    def texts(numbers: Sequence[int]) -> Iterator[tuple[int, str]]:
+        for start in range(0, len(numbers), TEXTS):
+            some = ",".join(map(str, numbers[start : start + TEXTS]))
+            query = f"SELECT document, text FROM texts WHERE document IN ({some})"
+            for number, text in connection.execute(query):
+                yield number, decode(text)
+
+    corpus = Corpus(
+        folder=path / FOLDER,
+        key=key_of(manifest.uuid, lowercase=spec.lowercase),
+        documents=documents,
+        texts=texts,
+        lowercase=spec.lowercase,
+    )
+    return NgramIndex(keep(corpus), lowercase=spec.lowercase, most=spec.most)

@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rag.index.ngrams.suffixes import END, suffix_array
+
+documents = st.lists(st.lists(st.integers(1, 3), max_size=30), min_size=1, max_size=6)
+
+
+def tokens_of(documents: list[list[int]]) -> list[int]:
+    return [token for document in documents for token in [*document, END]]
+
+
+@given(documents, st.integers(1, 3))
+def test_suffixes_stand_in_the_order_of_what_they_spell_up_to_their_document_s_end(
+    texts: list[list[int]], copies: int
+) -> None:
+    tokens = tokens_of(texts * copies)
+    found = suffix_array(np.array(tokens, np.int32), highest=3).tolist()
+
+    def spelt(start: int) -> list[int]:
+        return tokens[start : tokens.index(END, start)]
+
+    assert sorted(found) == list(range(len(tokens)))
+    spellings = [spelt(start) for start in found]
+    assert spellings == sorted(spellings)
+
+
+def test_numbers_too_wide_to_pack_two_words_are_sorted_by_doubling_from_one() -> None:
+    wide = 2**31 - 1
+    tokens = np.array([wide, 7, wide, 7, wide, END], np.int32)
+    assert suffix_array(tokens, highest=wide).tolist() == [5, 3, 1, 4, 2, 0]
+
+
+def test_a_document_without_an_end_is_refused() -> None:
+    with pytest.raises(ValueError, match="end last"):
+        suffix_array(np.array([1, 2], np.int32), highest=2)
