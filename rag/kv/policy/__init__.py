@@ -1,0 +1,1 @@
+"""Which tokens of spliced chunks are computed again; one policy a file."""
