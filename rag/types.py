@@ -361,12 +361,18 @@ class Citation:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What a generation cost, in the generator's own tokens; `estimated` where a server did not count them."""
+    """What a generation cost, in the generator's own tokens; `estimated` where a server did not count them.
+
+    `cached_tokens` are those of the prompt that the engine found in its cache and did not compute again. `price` is in
+    the currency of the pipeline's price table, 0 without one.
+    """
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
     requests: int = 0
     estimated: bool = False
+    cached_tokens: int = 0
+    price: float = 0.0
 
     def __add__(self, other: Usage) -> Usage:
         return Usage(
@@ -374,6 +380,8 @@ class Usage:
             self.completion_tokens + other.completion_tokens,
             self.requests + other.requests,
             self.estimated or other.estimated,
+            self.cached_tokens + other.cached_tokens,
+            self.price + other.price,
         )
 
 

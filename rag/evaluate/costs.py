@@ -3,30 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from rag.errors import ConfigError
 from rag.evaluate.report import Latency, StageCost
+from rag.models.prices import Price
 from rag.types import Answer, Chunk, Trace, Usage
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Price:
-    """What a million tokens cost, in whatever currency the table is written in."""
-
-    prompt: float
-    completion: float
-
-    def of(self, usage: Usage) -> float:
-        """The price of that usage.
-
-        >>> Price(prompt=0.5, completion=1.5).of(Usage(2_000_000, 1_000_000))
-        2.5
-        """
-        return (usage.prompt_tokens * self.prompt + usage.completion_tokens * self.completion) / 1e6
 
 
 def read_prices(path: Path) -> dict[str, Price]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from rag.errors import ConfigError
 from rag.evaluate.ask import Asked, Depth, Progress, ask_all
 from rag.evaluate.compare import compared, summary
-from rag.evaluate.costs import Price, latency, price_of, stage_costs, tokens_read
+from rag.evaluate.costs import latency, price_of, stage_costs, tokens_read
 from rag.evaluate.datasets import Dataset, load_dataset
 from rag.evaluate.measures import JUDGED, Measure, chosen, key, suitable
 from rag.evaluate.notes import notes
@@ -28,6 +28,7 @@ from rag.evaluate.report import (
     SystemResult,
 )
 from rag.evaluate.systems import System, candidates, model_name, open_systems
+from rag.models.prices import Price
 from rag.pipeline.pipeline import Pipeline
 from rag.types import Usage
 

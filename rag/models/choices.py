@@ -1,11 +1,12 @@
-"""The probabilities of a reply's first token, as an OpenAI-compatible server lists them."""
+"""How probable a reply's tokens are, as an OpenAI-compatible server lists them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from math import exp
+from collections.abc import Iterable, Mapping, Sequence
+from math import exp, log
 
 from rag.models.llm import Json
+from rag.types import Token
 
 MOST_TOKENS = 20
 """How many tokens OpenAI lists at most; vLLM's own limit is the same unless raised."""
@@ -46,3 +47,38 @@ def probabilities(tokens: Mapping[str, float], options: Sequence[str]) -> tuple[
         if len(begins) == 1:
             sums[begins[0]] += probability
     return tuple(sums)
+
+
+def listed_tokens(choice: Mapping[str, Json]) -> list[Token]:
+    """The tokens of one choice of a reply, or of one piece of a stream; none where it lists none.
+
+    `entropy` is an estimate from below (`listed_entropy`); ``None`` where only the token itself is listed.
+    """
+    logprobs = choice.get("logprobs")
+    places = logprobs.get("content") if isinstance(logprobs, dict) else None
+    found: list[Token] = []
+    for place in places if isinstance(places, list) else []:
+        text, logprob = (place.get("token"), place.get("logprob")) if isinstance(place, dict) else (None, None)
+        if not isinstance(place, dict) or not isinstance(text, str) or not isinstance(logprob, int | float):
+            continue
+        top = place.get("top_logprobs")
+        values = [
+            value
+            for other in (top if isinstance(top, list) else [])
+            if isinstance(other, dict) and isinstance(value := other.get("logprob"), int | float)
+        ]
+        found.append(Token(text, float(logprob), listed_entropy(values) if len(values) > 1 else None))
+    return found
+
+
+def listed_entropy(logprobs: Iterable[float]) -> float:
+    """The entropy, in nats, of a distribution of which only the most probable outcomes are known.
+
+    All others are counted as one outcome, which makes it a lower bound, exact where they have no share.
+
+    >>> round(listed_entropy([log(0.5), log(0.25)]), 4)  # and 0.25 on the others
+    1.0397
+    """
+    shares = [exp(value) for value in logprobs]
+    rest = 1.0 - sum(shares)
+    return -sum(share * log(share) for share in (*shares, rest) if share > 1e-12)

@@ -6,24 +6,13 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
-from rag.config.spec import Spec
 from rag.errors import ConfigError
+from rag.models.language_model_spec import LanguageModelSpec as LanguageModelSpec
+from rag.models.local_specs import TransformersModelSpec
+from rag.models.vllm_specs import VllmSpec
 
 if TYPE_CHECKING:
     from rag.models.llm import LanguageModel, Tier
-
-
-class LanguageModelSpec(Spec):
-    """Options of the language model that stages may ask."""
-
-    offers: ClassVar[frozenset[Tier]] = frozenset({"text"})
-    """What stages may ask of it; a pipeline whose stages ask for more is refused."""
-    use: str
-    """The component's name."""
-
-    def build(self) -> LanguageModel:
-        """Make the component; every subclass does."""
-        raise NotImplementedError(type(self).__name__)
 
 
 class OpenAIModelSpec(LanguageModelSpec):
@@ -80,4 +69,4 @@ class GivenSpec(LanguageModelSpec):
         raise ConfigError("llm: `given` is handed over in Python, none was", hint="Pipeline(spec, Components(llm=...))")
 
 
-BUILT_IN: tuple[type[LanguageModelSpec], ...] = (OpenAIModelSpec, GivenSpec)
+BUILT_IN: tuple[type[LanguageModelSpec], ...] = (OpenAIModelSpec, TransformersModelSpec, VllmSpec, GivenSpec)

@@ -6,8 +6,9 @@ import pytest
 
 from rag.errors import ConfigError
 from rag.evaluate.compare import compared, summary
-from rag.evaluate.costs import Price, latency, price_of, read_prices, spent, stage_costs, tokens_read
+from rag.evaluate.costs import latency, price_of, read_prices, spent, stage_costs, tokens_read
 from rag.evaluate.report import Cost, Metric, SystemResult
+from rag.models.prices import Price
 from rag.types import Answer, Chunk, Span, StageRecord, Trace, Usage
 
 

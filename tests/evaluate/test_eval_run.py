@@ -13,12 +13,12 @@ from ir_measures import RR, R, nDCG
 from rag import Components, Pipeline, PipelineSpec, Query, Ranking
 from rag.errors import BackendError, ConfigError, UnknownNameError
 from rag.evaluate import evaluate
-from rag.evaluate.costs import Price
 from rag.evaluate.datasets import load_dataset
 from rag.evaluate.report import EvalReport
 from rag.evaluate.run import run
 from rag.evaluate.systems import System, candidates, open_systems
 from rag.evaluate.table import to_text
+from rag.models.prices import Price
 from rag.rerank.base import Reranker
 from rag.testing.models import ScriptedModel
 from rag.types import ScoredChunk

@@ -1,0 +1,217 @@
+"""vLLM in this program: any model it runs, for many callers at once."""
+
+from __future__ import annotations
+
+import copy
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
+from math import exp
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING, Protocol, cast
+
+from rag.errors import BackendError, ConfigError, ModelError
+from rag.models.aligned import Aligner
+from rag.models.choices import MOST_TOKENS, listed_entropy, probabilities
+from rag.models.llm import AS_SET, Choice, Completion, Message, Sampling
+from rag.models.vllm_engine import VllmEngine
+from rag.models.vllm_metrics import EngineMetrics, parse_metrics
+from rag.types import Token, Usage
+
+if TYPE_CHECKING:
+    from vllm import RequestOutput, SamplingParams
+    from vllm.logprobs import Logprob
+
+logger = logging.getLogger(__name__)
+
+
+class ChatTokenizer(Protocol):
+    """What is used of a Hugging Face tokenizer."""
+
+    def encode(self, text: str, *, add_special_tokens: bool) -> list[int]: ...
+
+    def apply_chat_template(
+        self,
+        conversation: list[dict[str, str]],
+        *,
+        chat_template: str | None,
+        tokenize: bool,
+        add_generation_prompt: bool,
+        continue_final_message: bool,
+    ) -> str: ...
+
+
+class VllmModel:
+    """A chat model run by `VllmEngine`. May be used from many threads, which is what it is for.
+
+    With ``Sampling.logprobs`` every token carries its log-probability before temperature, and its entropy as a lower
+    bound from the `MOST_TOKENS` most probable (`rag.models.choices.listed_entropy`).
+
+    Args:
+        name: what the model is called in messages and metrics.
+        max_tokens: how long a reply may get, unless the caller says.
+        temperature: 0 is greedy.
+        concurrency: how many replies are written at the same time; further requests wait in the engine's queue.
+        chat_template: a Jinja file to use instead of the tokenizer's own chat format.
+
+    Raises:
+        ModelError: the model cannot be loaded, has no chat format, or the prompt is longer than its window.
+        BackendError: the engine died, or was closed while it wrote.
+    """
+
+    def __init__(
+        self,
+        engine: VllmEngine,
+        *,
+        name: str,
+        max_tokens: int = 512,
+        temperature: float = 0.0,
+        concurrency: int = 32,
+        chat_template: Path | None = None,
+    ) -> None:
+        self.engine = engine
+        self.name = name
+        self.max_tokens = max_tokens
+        self.temperature = temperature
+        self.concurrency = concurrency
+        self.chat_template = chat_template
+        self._lock = Lock()
+        self._tokenizer: ChatTokenizer | None = None
+
+    @property
+    def window(self) -> int:
+        return int(self.engine.load().model_config.max_model_len)
+
+    def count(self, text: str) -> int:
+        return len(self._encode(text))
+
+    def complete(self, messages: Sequence[Message], sampling: Sampling = AS_SET) -> Completion:
+        pieces = list(self.stream(messages, sampling))
+        usage = sum((piece for piece in pieces if isinstance(piece, Usage)), Usage())
+        return Completion("".join(piece.text for piece in pieces if isinstance(piece, Token)), usage)
+
+    def stream(self, messages: Sequence[Message], sampling: Sampling = AS_SET) -> Iterator[Token | Usage]:
+        prompt = self.prompt(messages)
+        aligner = Aligner()
+        written = cached = 0
+        with closing(self.engine.generate(prompt, self._params(sampling))) as outputs:
+            for output in outputs:
+                reply = output.outputs[0]
+                written += len(reply.token_ids)
+                cached = max(cached, output.num_cached_tokens or 0)
+                yield from aligner.take(reply.text, _tokens(output) if sampling.logprobs else ())
+                if output.finished:
+                    self._check(reply.finish_reason, sampling.max_tokens or self.max_tokens)
+        yield from aligner.end()
+        yield Usage(len(prompt), written, 1, cached_tokens=cached)
+
+    def choose(self, messages: Sequence[Message], options: Sequence[str]) -> Choice:
+        params = self._params(Sampling(max_tokens=1, logprobs=True))
+        prompt = self.prompt(messages)
+        cached = 0
+        shares: dict[str, float] = {}
+        for output in self.engine.generate(prompt, params):
+            cached = max(cached, output.num_cached_tokens or 0)
+            for listed in output.outputs[0].logprobs or ():
+                shares = _shares(listed)
+        return Choice(probabilities(shares, options), Usage(len(prompt), 1, 1, cached_tokens=cached))
+
+    def metrics(self) -> EngineMetrics:
+        """What the engine counts; of every model of this name in the program, since its engine was loaded."""
+        from prometheus_client import REGISTRY, generate_latest
+
+        self.engine.load()
+        return parse_metrics(generate_latest(REGISTRY).decode(), model=self.name)
+
+    def close(self) -> None:
+        """End the engine and free its memory."""
+        self.engine.close()
+        with self._lock:
+            self._tokenizer = None
+
+    # ---- one request
+
+    def prompt(self, messages: Sequence[Message]) -> list[int]:
+        """The token ids of a chat, in the model's own format; a last message of the assistant is left open.
+
+        Raises:
+            ModelError: the model has no chat format, or it refuses these messages.
+        """
+        drafted = bool(messages) and messages[-1].role == "assistant"
+        chat = [{"role": message.role, "content": message.content} for message in messages]
+        tokenizer = self._loaded_tokenizer()
+        try:
+            text = tokenizer.apply_chat_template(
+                chat,
+                chat_template=self._own_template(),
+                tokenize=False,
+                add_generation_prompt=not drafted,
+                continue_final_message=drafted,
+            )
+        except ValueError as error:
+            raise ModelError(
+                f"{self.name!r} cannot put the messages into its chat format: {error}",
+                hint="a base model has none: choose one tuned for chat, or set llm.chat_template",
+            ) from error
+        return self._encode(text)
+
+    def _params(self, sampling: Sampling) -> SamplingParams:
+        from vllm import SamplingParams
+        from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
+
+        schema = sampling.schema
+        return SamplingParams(
+            max_tokens=sampling.max_tokens or self.max_tokens,
+            temperature=self.temperature if sampling.temperature is None else sampling.temperature,
+            stop=list(sampling.stop),
+            seed=sampling.seed,
+            logprobs=MOST_TOKENS if sampling.logprobs else None,
+            structured_outputs=None if schema is None else StructuredOutputsParams(json=dict(schema)),
+            output_kind=RequestOutputKind.DELTA,
+        )
+
+    def _check(self, reason: str | None, max_tokens: int) -> None:
+        if reason not in ("stop", "length"):
+            raise BackendError(f"{self.name!r}: the engine gave up the reply ({reason})")
+        if reason == "length":
+            logger.warning("the reply was cut at max_tokens=%d", max_tokens)
+
+    # ---- tokens
+
+    def _encode(self, text: str) -> list[int]:
+        tokenizer = self._loaded_tokenizer()
+        with self._lock:  # encoding sets the tokenizer's state
+            return tokenizer.encode(text, add_special_tokens=False)
+
+    def _loaded_tokenizer(self) -> ChatTokenizer:
+        engine = self.engine.load()
+        with self._lock:
+            if self._tokenizer is None:  # a copy: the engine uses its own in another thread
+                self._tokenizer = cast("ChatTokenizer", copy.deepcopy(engine.get_tokenizer()))
+            return self._tokenizer
+
+    def _own_template(self) -> str | None:
+        if self.chat_template is None:
+            return None
+        try:
+            return self.chat_template.expanduser().read_text(encoding="utf-8")
+        except OSError as error:
+            raise ConfigError(f"llm.chat_template: {self.chat_template} cannot be read: {error.strerror}") from error
+
+
+def _tokens(output: RequestOutput) -> Iterator[Token]:
+    """The new tokens of an output, each with what it decodes to on its own."""
+    reply = output.outputs[0]
+    for token, listed in zip(reply.token_ids, reply.logprobs or (), strict=True):
+        own = listed[token]
+        most = sorted((other.logprob for other in listed.values()), reverse=True)[:MOST_TOKENS]
+        yield Token(own.decoded_token or "", own.logprob, listed_entropy(most))
+
+
+def _shares(listed: Mapping[int, Logprob]) -> dict[str, float]:
+    shares: dict[str, float] = {}
+    for each in listed.values():
+        text = each.decoded_token or ""
+        shares[text] = shares.get(text, 0.0) + exp(each.logprob)
+    return shares
