@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
 from typing import TYPE_CHECKING
 
 from rag.enrich.keywords import TermStatistics
 from rag.enrich.schema import Value, listed
-from rag.text.analyze import STOPWORDS
+from rag.text.dates import dates
+from rag.text.names import names
 from rag.text.sentences import sentences
 from rag.types import Chunk, Document
 
@@ -24,27 +24,6 @@ if TYPE_CHECKING:
 
 PATH = " > "
 SUMMARY_WORDS, KEYWORDS, ENTITIES = 40, 10, 10
-
-_MONTHS = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"]
-_MONTH = (
-    r"(?P<month{0}>jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?"
-    r"|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?)\.?"
-)
-_YEAR = r"(?P<year{0}>1[5-9]\d\d|20\d\d)"
-_DATE = re.compile(
-    rf"\b(?:{_YEAR.format(1)}-(?P<number1>\d\d)(?:-(?P<day1>\d\d))?"
-    rf"|(?P<day2>\d{{1,2}})(?:st|nd|rd|th)?\s+{_MONTH.format(2)}\s+{_YEAR.format(2)}"
-    rf"|{_MONTH.format(3)}\s+(?P<day3>\d{{1,2}})(?:st|nd|rd|th)?,?\s+{_YEAR.format(3)}"
-    rf"|{_MONTH.format(4)}\s+{_YEAR.format(4)})\b(?!-\d)",
-    re.IGNORECASE,
-)
-_CAPITAL = r"(?:[^\W\d_a-z][\w'’&.-]*[\w]|[A-Z](?=\.))"
-_NAME = re.compile(rf"{_CAPITAL}(?:[ ](?:(?:of|the|de|von|van|and|for)[ ]){{0,2}}{_CAPITAL})*")
-
-_CALENDAR = re.compile(rf"{_MONTH.format('')}|(?:mon|tues|wednes|thurs|fri|satur|sun)day", re.IGNORECASE)
-_POSSESSIVE = re.compile(r"['’]s$")
-_LETTER = re.compile(r"[^\W_]")
-_LEADING = re.compile(r"(?:The|An?|This|These|In|At|On|For|By|From|When|If) |\S+ (?:(?:of|the|and|for) ){1,2}")
 
 _STEP = re.compile(r"^\s*(?:\d{1,2}[.)]|step \d+)\s", re.IGNORECASE | re.MULTILINE)
 _RULE = re.compile(r"\b(?:must|shall|may not|is prohibited|are prohibited|is required to|are required to)\b", re.I)
@@ -93,19 +72,12 @@ def entities(excerpt: Excerpt, most: int | None) -> list[str]:
 
     One word that begins a sentence counts only if it stands with its capital elsewhere too.
     """
-    text = excerpt.chunk.text
-    begins = {match.start() for start, end in sentences(text) if (match := _LETTER.search(text, start, end))}
     sure: Counter[str] = Counter()
     doubtful: Counter[str] = Counter()
     order: dict[str, int] = {}
-    for match in _NAME.finditer(text):
-        name, begin = _POSSESSIVE.sub("", match[0]), match.start() in begins
-        if begin and (found := _LEADING.match(name)):  # "The Vasa", "Sailors of the Royal Navy"
-            name, begin = name[found.end() :], False
-        if name.lower() in STOPWORDS or _CALENDAR.fullmatch(name) or len(name) < 2:
-            continue
-        (doubtful if begin and " " not in name and not name.isupper() else sure)[name] += 1
-        order.setdefault(name, match.start())
+    for name in names(excerpt.chunk.text):
+        (doubtful if name.doubtful else sure)[name.text] += 1
+        order.setdefault(name.text, name.start)
     counted = Counter({name: count + doubtful[name] for name, count in sure.items()})
     return listed(sorted(counted, key=lambda name: (-counted[name], order[name])), most=most or ENTITIES)
 
@@ -145,22 +117,6 @@ def first_date(excerpt: Excerpt, most: int | None) -> str | None:
 def last_date(excerpt: Excerpt, most: int | None) -> str | None:
     """The latest date in the text, as YYYY-MM-DD; of a month its first day."""
     return max((day.isoformat() for day in dates(excerpt.chunk.text)), default=None)
-
-
-def dates(text: str) -> Iterator[date]:
-    """The dates of a text in its order: ``2024-05-01``, ``2024-05``, ``1 May 2024``, ``May 1, 2024``, ``May 2024``.
-
-    >>> [str(day) for day in dates("From 3rd March 2021 to 2021-12; the 31 Feb 2020 never was.")]
-    ['2021-03-03', '2021-12-01']
-    """
-    for match in _DATE.finditer(text):
-        parts = {name.rstrip("1234"): value for name, value in match.groupdict().items() if value is not None}
-        month = parts.get("month")
-        number = int(parts["number"]) if month is None else _MONTHS.index(month[:3].lower()) + 1
-        try:
-            yield date(int(parts["year"]), number, int(parts.get("day", 1)))
-        except ValueError:  # a day that no calendar has
-            continue
 
 
 RULES: Mapping[RuleName, Callable[[Excerpt, int | None], Value | None]] = {

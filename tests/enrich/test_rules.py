@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from rag.enrich.keywords import TermStatistics
 from rag.enrich.metadata import RuleMetadata
-from rag.enrich.rules import RULES, Excerpt, dates
+from rag.enrich.rules import RULES, Excerpt
 from rag.enrich.specs import DEFAULT_FIELDS, RULE_TYPES
+from rag.text.dates import dates
 from rag.types import Chunk, Document, Layout, Meta, Part, Span
 
 TEXT = "# Leave\n\nEmployees of Acme Corp get 27 days. Acme Corp pays on 1 May 2024 and 2023-12-24.\n"
