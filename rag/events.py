@@ -1,14 +1,15 @@
 """What a running question says about itself; `Pipeline.stream` yields these in order.
 
-`at` is the question's position in the batch. A consumer that cannot take words back prints up to the last `Wrote`.
+`at` is the question's position in the batch. A consumer that cannot take words back holds provisional ones until a
+`Decided` settles them, or the answer is there.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
-from rag.types import Answer, Dropped, Evidence, Query, Ranking
+from rag.types import Answer, Dropped, Evidence, Meta, Query, Ranking
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,7 @@ class Expanded:
 
 @dataclass(frozen=True, slots=True)
 class Compressed:
-    """The evidence the generator will be given, and the sentences it will not."""
+    """All the evidence the generator will be given, and the sentences of the last ranking it will not."""
 
     at: int
     evidence: tuple[Evidence, ...]
@@ -45,10 +46,39 @@ class Compressed:
 
 @dataclass(frozen=True, slots=True)
 class Wrote:
-    """A piece of the answer, as the generator writes it; citation markers are still in it."""
+    """A piece of the answer, as the generator writes it; citation markers are still in it.
+
+    One that is not `provisional` says that it and all before it stay.
+    """
 
     at: int
     text: str
+    provisional: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """A trigger was asked whether to retrieve (`rag.trigger`): when, after how many retrievals, what it said and why.
+
+    `queries` are what is retrieved with. The first `settled` characters of the answer will not be taken back.
+    """
+
+    at: int
+    moment: Literal["asked", "found", "written", "finished"]
+    round: int
+    retrieve: bool
+    why: str
+    numbers: Meta
+    queries: tuple[Query, ...]
+    settled: int
+
+
+@dataclass(frozen=True, slots=True)
+class Retracted:
+    """Of the answer so far only the first `keep` characters stay; what follows is written anew."""
+
+    at: int
+    keep: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,4 +89,4 @@ class Answered:
     answer: Answer
 
 
-Event: TypeAlias = Retrieved | Reranked | Expanded | Compressed | Wrote | Answered
+Event: TypeAlias = Retrieved | Reranked | Expanded | Compressed | Wrote | Decided | Retracted | Answered

@@ -88,7 +88,10 @@ def _without(stages: Sequence[Stage[T]], at: int) -> list[Stage[T]]:
 
 
 def _remembered(stages: AskStages, *, write: bool) -> AskStages:
-    """The same stages, each of which computes one input once; without `write`, none that writes."""
+    """The same stages, each of which computes one input once; without `write`, none that writes.
+
+    None of them retrieves in mid-answer: variants would then differ by what they wrote.
+    """
     generator: Generator = _Generator(stages.generator.run) if write else _Silent(stages.generator.run.mode)
     return replace(
         stages,
@@ -100,6 +103,7 @@ def _remembered(stages: AskStages, *, write: bool) -> AskStages:
         compressor=Stage(stages.compressor.use, _Compressor(stages.compressor.run)),
         generator=Stage(stages.generator.use, generator),
         citer=stages.citer if write else Stage(stages.citer.use, _NoCiter()),
+        dynamic=None,
     )
 
 
@@ -197,6 +201,9 @@ class _Written:
     def __iter__(self) -> Iterator[tuple[int, Token]]:
         return iter(self.tokens)
 
+    def stop(self, at: int) -> None:
+        """Nothing is left to give."""
+
     def outcome(self, at: int) -> Outcome:
         return self.outcomes[at]
 
@@ -210,7 +217,7 @@ class _Generator:
     def mode(self) -> Literal["extractive", "generated"]:
         return self.run.mode
 
-    def start(self, prompts: Sequence[Prompt]) -> Decoding:
+    def start(self, prompts: Sequence[Prompt], *, logprobs: bool = False) -> Decoding:
         return self.memory.get(tuple(map(_asked, prompts)), lambda: self._write(prompts))
 
     def _write(self, prompts: Sequence[Prompt]) -> _Written:
@@ -268,7 +275,7 @@ class _Silent:
 
     mode: Literal["extractive", "generated"]
 
-    def start(self, prompts: Sequence[Prompt]) -> Decoding:
+    def start(self, prompts: Sequence[Prompt], *, logprobs: bool = False) -> Decoding:
         return _Written((), [Outcome() for _ in prompts])
 
 

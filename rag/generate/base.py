@@ -27,6 +27,10 @@ class Decoding(Protocol):
 
     def __iter__(self) -> Iterator[tuple[int, Token]]: ...
 
+    def stop(self, at: int) -> None:
+        """End the generation for prompt `at`; called while iterating, after which no token of it need be given."""
+        ...
+
     def outcome(self, at: int) -> Outcome:
         """How the generation for prompt `at` ended; asked for after the iteration."""
         ...
@@ -38,4 +42,9 @@ class Generator(Protocol):
     @property
     def mode(self) -> Literal["extractive", "generated"]: ...
 
-    def start(self, prompts: Sequence[Prompt]) -> Decoding: ...
+    def start(self, prompts: Sequence[Prompt], *, logprobs: bool = False) -> Decoding:
+        """Write an answer to each prompt; one with a draft is continued, and the draft not given again.
+
+        With `logprobs`, tokens carry how probable they were, from what knows it.
+        """
+        ...

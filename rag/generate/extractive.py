@@ -43,13 +43,16 @@ class ExtractiveGenerator:
         self.sentences = sentences
         self.threshold = THRESHOLD if threshold is None else threshold
 
-    def start(self, prompts: Sequence[Prompt]) -> ExtractiveDecoding:
+    def start(self, prompts: Sequence[Prompt], *, logprobs: bool = False) -> ExtractiveDecoding:
         return ExtractiveDecoding(self, prompts)
 
     def answer(self, prompt: Prompt) -> tuple[str, Outcome]:
-        """The quoted answer with its markers, or the sentence that says there is none; and how it ended."""
+        """The quoted answer with its markers, or the sentence that says there is none; and how it ended.
+
+        Behind a draft: further quotes alone, up to `sentences` in all, or nothing.
+        """
         if not prompt.evidence:
-            return _abstained("no-evidence")
+            return _abstained("no-evidence", prompt)
         reader = self.resources.index.reader()
         terms = QuestionTerms(prompt.question, reader)
         candidates = by_words(prompt, terms, reader)
@@ -57,9 +60,10 @@ class ExtractiveGenerator:
             candidates = with_nearness(candidates, prompt.question, self.resources.embedder, reader.dense)
         ranked = sorted(candidates, key=lambda candidate: -candidate.score)
         if not ranked or ranked[0].confidence < self.threshold:
-            return _abstained("weak-evidence")
+            return _abstained("weak-evidence", prompt)
         good = [candidate for candidate in ranked if candidate.score >= NEARLY_AS_GOOD * ranked[0].score]
-        return _written(completed(distinct(good)[: self.sentences], ranked, terms, most=self.sentences)), Outcome()
+        chosen = completed(distinct(good)[: self.sentences], ranked, terms, most=self.sentences)
+        return _written([each for each in chosen if each.quote.shown not in prompt.draft]), Outcome()
 
 
 class ExtractiveDecoding:
@@ -73,14 +77,18 @@ class ExtractiveDecoding:
     def __iter__(self) -> Iterator[tuple[int, Token]]:
         for at, prompt in enumerate(self.prompts):
             text, self._outcomes[at] = self.generator.answer(prompt)
-            yield at, Token(text)
+            if text:
+                yield at, Token(text)
+
+    def stop(self, at: int) -> None:
+        """Nothing is left to give."""
 
     def outcome(self, at: int) -> Outcome:
         return self._outcomes[at]
 
 
-def _abstained(reason: Reason) -> tuple[str, Outcome]:
-    return SENTENCE, Outcome(abstained=True, reason=reason)
+def _abstained(reason: Reason, prompt: Prompt) -> tuple[str, Outcome]:
+    return ("", Outcome()) if prompt.draft else (SENTENCE, Outcome(abstained=True, reason=reason))
 
 
 def _written(chosen: Sequence[Candidate]) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import replace
 from queue import SimpleQueue
 from threading import Event
 from typing import Literal
@@ -11,79 +13,124 @@ from typing import Literal
 from rag.generate.abstain import SENTENCE, Reason, opens_with_mark
 from rag.generate.base import Outcome
 from rag.generate.prompt import render
-from rag.models.llm import LanguageModel, Sampling
+from rag.models.llm import LanguageModel, Message, Sampling
 from rag.models.sized import sized
 from rag.models.template import Template
+from rag.models.tokens import message_tokens
 from rag.types import Prompt, Token, Usage
 
 
 class LanguageModelGenerator:
-    """Has `model` answer from the evidence. Without any evidence it abstains and does not ask the model.
+    """Has `model` answer from the evidence.
 
     Args:
         max_tokens: what the model may write; held back from its window.
+        without_evidence: where there is no evidence, ``abstain`` without asking the model, or let it ``answer``.
     """
 
     mode: Literal["generated"] = "generated"
 
-    def __init__(self, model: LanguageModel, template: Template, *, max_tokens: int) -> None:
+    def __init__(
+        self,
+        model: LanguageModel,
+        template: Template,
+        *,
+        max_tokens: int,
+        without_evidence: Literal["abstain", "answer"] = "abstain",
+    ) -> None:
         self.model = model
         self.template = template
         self.max_tokens = max_tokens
+        self.without_evidence = without_evidence
 
-    def start(self, prompts: Sequence[Prompt]) -> LanguageModelDecoding:
-        return LanguageModelDecoding(self, prompts)
+    def start(self, prompts: Sequence[Prompt], *, logprobs: bool = False) -> LanguageModelDecoding:
+        return LanguageModelDecoding(self, prompts, Sampling(max_tokens=self.max_tokens, logprobs=logprobs))
 
 
 class LanguageModelDecoding:
-    """Replies as they come, interleaved. A model that says the sources do not answer is taken to abstain."""
+    """Replies as they come, interleaved. A model that says the sources do not answer is taken to abstain.
 
-    def __init__(self, generator: LanguageModelGenerator, prompts: Sequence[Prompt]) -> None:
+    Behind a draft it is taken to have nothing to add. What a stopped reply cost is estimated from the tokens given.
+    """
+
+    def __init__(self, generator: LanguageModelGenerator, prompts: Sequence[Prompt], sampling: Sampling) -> None:
         self.generator = generator
         self.prompts = prompts
+        self.sampling = sampling
         self._outcomes: dict[int, Outcome] = {}
+        self._asked: dict[int, Outcome] = {}
+        self._given = [0] * len(prompts)
+        self._stopped: set[int] = set()
 
     def __iter__(self) -> Iterator[tuple[int, Token]]:
         if len(self.prompts) == 1:
-            return ((0, token) for token in self._write(0))
-        return _interleaved(self._write, len(self.prompts), threads=sized(self.generator.model).concurrency)
+            pieces = ((0, token) for token in self._write(0))
+        else:
+            threads = sized(self.generator.model).concurrency
+            pieces = _interleaved(self._write, len(self.prompts), threads=threads)
+        with closing(pieces):
+            for at, token in pieces:
+                if at not in self._stopped:
+                    self._given[at] += 1
+                    yield at, token
+
+    def stop(self, at: int) -> None:
+        self._stopped.add(at)
 
     def outcome(self, at: int) -> Outcome:
-        return self._outcomes[at]
+        if at not in self._stopped:
+            return self._outcomes[at]
+        # Also of a reply that has ended meanwhile, so that the same is said alone and in a batch.
+        asked = self._asked.get(at, Outcome())
+        return replace(asked, usage=replace(asked.usage, completion_tokens=self._given[at]))
 
     def _write(self, at: int) -> Iterator[Token]:
         prompt, generator = self.prompts[at], self.generator
-        if not prompt.evidence:
-            yield self._abstained(at, "no-evidence", Usage())
+        if not prompt.evidence and generator.without_evidence == "abstain":
+            yield from self._abstained(at, "no-evidence", Usage())
             return
         model = sized(generator.model)
         tokens = model.window - generator.max_tokens
         messages, given = render(prompt, generator.template, tokens=tokens, count=model.count)
+        estimated = Usage(message_tokens(messages, model.count), 0, 1, estimated=True)
+        self._asked[at] = Outcome(usage=estimated, given=given)
         usage = Usage()
-        held, abstains = "", None  # the first pieces wait until they cannot be the mark of abstention any more
-        for piece in generator.model.stream(messages, Sampling(max_tokens=generator.max_tokens)):
-            if isinstance(piece, Usage):
-                usage += piece
-            elif abstains is None:
-                held += piece.text
-                abstains = opens_with_mark(held)
-                if abstains is False:
-                    yield Token(held)
-            elif not abstains:
-                yield piece
+        held: list[Token] = []  # the first pieces wait until they cannot be the mark of abstention any more
+        abstains: bool | None = None
+        with closing(self._reply(messages)) as reply:
+            for piece in reply:
+                if at in self._stopped:
+                    return
+                if isinstance(piece, Usage):
+                    usage += piece
+                elif abstains is None:
+                    held.append(piece)
+                    abstains = opens_with_mark("".join(token.text for token in held))
+                    if abstains is False:
+                        yield from held
+                elif not abstains:
+                    yield piece
         if abstains:
-            yield self._abstained(at, "not-in-sources", usage)
+            yield from self._abstained(at, "not-in-sources", usage)
             return
-        if abstains is None and held:
-            yield Token(held)
+        if abstains is None:
+            yield from held
         self._outcomes[at] = Outcome(usage=usage, given=given)
 
-    def _abstained(self, at: int, reason: Reason, usage: Usage) -> Token:
+    def _reply(self, messages: Sequence[Message]) -> Generator[Token | Usage, None, None]:
+        yield from self.generator.model.stream(messages, self.sampling)
+
+    def _abstained(self, at: int, reason: Reason, usage: Usage) -> Iterator[Token]:
+        if self.prompts[at].draft:
+            self._outcomes[at] = Outcome(usage=usage)
+            return
         self._outcomes[at] = Outcome(usage=usage, abstained=True, reason=reason)
-        return Token(SENTENCE)
+        yield Token(SENTENCE)
 
 
-def _interleaved(write: Callable[[int], Iterator[Token]], count: int, *, threads: int) -> Iterator[tuple[int, Token]]:
+def _interleaved(
+    write: Callable[[int], Iterator[Token]], count: int, *, threads: int
+) -> Generator[tuple[int, Token], None, None]:
     """The tokens of `count` generations run on `threads` threads, each with its position, as they come.
 
     The first failure ends all. Nobody runs on after the consumer has gone, beyond the token in the making.

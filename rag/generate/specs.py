@@ -48,6 +48,8 @@ class LlmSpec(GeneratorSpec):
     """The prompt template, by name."""
     max_tokens: int = Field(512, ge=1)
     """How long the answer may get; held back from the model's window. Evidence that does not fit is left out."""
+    without_evidence: Literal["abstain", "answer"] = "abstain"
+    """Where nothing was retrieved: say so, or let the model answer from what it knows."""
 
     def build(self, resources: Resources) -> Generator:
         from rag.generate.llm import LanguageModelGenerator
@@ -55,7 +57,9 @@ class LlmSpec(GeneratorSpec):
         from rag.models.template import Template
 
         template = Template.parse(resources.prompt(self.prompt), name=self.prompt, fields=FIELDS)
-        return LanguageModelGenerator(resources.llm, template, max_tokens=self.max_tokens)
+        return LanguageModelGenerator(
+            resources.llm, template, max_tokens=self.max_tokens, without_evidence=self.without_evidence
+        )
 
 
 BUILT_IN: tuple[type[GeneratorSpec], ...] = (ExtractiveSpec, LlmSpec)

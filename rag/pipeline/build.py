@@ -23,12 +23,13 @@ if TYPE_CHECKING:
     from rag.index.directory import IndexDirectory
     from rag.load.base import Connector
     from rag.models.llm import LanguageModel
+    from rag.pipeline.dynamic import Dynamic
     from rag.pipeline.spec import PipelineSpec
     from rag.query.base import QueryTransform
     from rag.rerank.base import Reranker
     from rag.resources import Resources
     from rag.retrieve.base import Fuser, Retriever
-
+    from rag.trigger.base import QueryBuilder, Trigger
 
 T = TypeVar("T")
 
@@ -37,7 +38,7 @@ T = TypeVar("T")
 class Components:
     """Objects to use instead of what the spec names: a LangChain embedder, a reranker of one's own, a fake in a test.
 
-    What is ``None`` is built from the spec.
+    What is ``None`` is built from the spec. A `trigger` needs no ``ask.dynamic`` beside it.
     """
 
     connectors: Sequence[Connector] | None = None
@@ -53,6 +54,8 @@ class Components:
     generator: Generator | None = None
     llm: LanguageModel | None = None
     citer: Citer | None = None
+    trigger: Trigger | None = None
+    query_builder: QueryBuilder | None = None
 
 
 class BuiltResources:
@@ -163,6 +166,7 @@ class AskStages:
     compressor: Stage[Compressor]
     generator: Stage[Generator]
     citer: Stage[Citer]
+    dynamic: Dynamic | None = None
 
 
 class Built:
@@ -197,6 +201,25 @@ class Built:
             self._stage(made.compressor, spec.compress),
             self._stage(made.generator, spec.generate),
             self._stage(made.citer, spec.cite),
+            self._dynamic(),
+        )
+
+    def _dynamic(self) -> Dynamic | None:
+        from rag.pipeline.dynamic import Dynamic, Limits
+        from rag.pipeline.dynamic_spec import DynamicSpec
+        from rag.trigger.specs import AlwaysSpec
+
+        spec = self.spec.ask.dynamic
+        if spec is None and self.components.trigger is not None:
+            spec = DynamicSpec(trigger=AlwaysSpec())  # which the given one takes the place of
+        if spec is None:
+            return None
+        names = ("rounds", "tokens", "seconds", "add", "on_failure")
+        return Dynamic(
+            self._stage(self.components.trigger, spec.trigger),
+            self._stage(self.components.query_builder, spec.query),
+            None if spec.elsewhere is None else self._stage(None, spec.elsewhere),
+            Limits(**{name: getattr(spec, name) for name in names}),
         )
 
     def variant(self, stages: AskStages) -> Built:

@@ -30,6 +30,7 @@ from rag.index.specs import IndexSpec
 from rag.load.specs import ConnectorSpec, ParseSpec
 from rag.models.specs import LanguageModelSpec
 from rag.pipeline.checks import conflicts
+from rag.pipeline.dynamic_spec import DynamicSpec
 from rag.query.specs import QueryTransformSpec
 from rag.rerank.specs import RerankerSpec
 from rag.retrieve.specs import DenseRetrieverSpec, FuserSpec, RetrieverSpec, SparseRetrieverSpec, ZScoreSpec
@@ -74,6 +75,8 @@ class AskSpec(Spec):
     """What widens the ranked chunks to more of their documents, one after the other."""
     compress: Annotated[CompressorSpec, Use("compress")] = WholeChunksSpec()
     """What is kept of the ranked chunks as evidence."""
+    dynamic: DynamicSpec | None = None
+    """When else to retrieve, and with what; null: once, with the question, before anything is written."""
     generate: Annotated[GeneratorSpec, Use("generate")] = ExtractiveSpec()
     """What writes the answer."""
     cite: Annotated[CiterSpec, Use("cite")] = MarkersSpec()

@@ -24,7 +24,7 @@ class Asked:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
-    """A retrieval gave `ranking`, reranked; nothing is written from it yet. `round` counts retrievals, from 1.
+    """A retrieval gave `ranking`, as compression will get it. `round` counts retrievals, from 1.
 
     `elsewhere` if it came from the second source.
     """
@@ -82,8 +82,7 @@ class Decision:
         doubts: code-point ranges of the sentence that are in doubt, for who builds the query.
         queries: texts to retrieve with, where the trigger itself knows them; a query builder may use others.
         keep: how many characters of the draft and its sentence stay. ``None``: at `Written` the draft, without the
-            sentence; at `Finished` nothing: the answer is written anew. What was accepted at `Written` before stays in
-            any case, so that it can be shown.
+            sentence, which is the least that stays; at `Finished` nothing: the answer is written anew.
         found: at `Found`, what of the ranking to go on with, refined or empty; ``None``: all of it.
         elsewhere: retrieve from the second source (``ask.dynamic.elsewhere``).
         stop: with `retrieve` false at `Written`: the answer ends here, after `keep` characters (``None``: with the
@@ -106,8 +105,15 @@ class Trigger(Protocol):
 
     @property
     def moments(self) -> frozenset[MomentName]:
-        """When it is asked; always the same. An answer whose trigger speaks at `Finished` may be written anew as a
-        whole, so none of it is shown before."""
+        """When it is asked; always the same.
+
+        Where it speaks at `Finished`, an answer may be written anew as a whole, so none of it is shown before.
+        """
+        ...
+
+    @property
+    def reads_tokens(self) -> bool:
+        """Whether it goes by `Token.logprob` or `Token.entropy`, so that the generator has to ask for them."""
         ...
 
     def decide(self, moment: Moment) -> Decision:

@@ -1,0 +1,268 @@
+"""The stages of ``ask``, each run once for a batch of questions, with their trace and their events."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+from rag.events import Answered, Compressed, Event, Expanded, Reranked, Retrieved, Wrote
+from rag.query.base import together
+from rag.types import (
+    Answer,
+    Evidence,
+    Prompt,
+    Query,
+    Ranking,
+    Scalar,
+    ScoredChunk,
+    Span,
+    StageRecord,
+    Trace,
+)
+
+if TYPE_CHECKING:
+    from rag.generate.base import Outcome
+    from rag.pipeline.build import AskStages
+    from rag.tracing import Tracer
+
+
+@dataclass(slots=True)
+class Work:
+    """One question on its way through the stages.
+
+    `focus` is what reranking and compression go by. `evidence` only grows; `most` is how much of it a compression may
+    add.
+    """
+
+    at: int
+    query: Query
+    queries: list[Query] = field(default_factory=list)
+    focus: Query = field(default_factory=lambda: Query(text=""))
+    found: list[tuple[Ranking, ...]] = field(default_factory=list)
+    ranking: Ranking = field(default_factory=Ranking)
+    evidence: tuple[Evidence, ...] = ()
+    most: int | None = None
+    records: list[StageRecord] = field(default_factory=list)
+
+    def prompt(self, draft: str = "") -> Prompt:
+        return Prompt(question=self.query.text, evidence=self.evidence, history=self.query.history, draft=draft)
+
+    def record(
+        self,
+        stage: str,
+        use: str,
+        seconds: float,
+        taken: int,
+        given: int,
+        rankings: tuple[Ranking, ...] = (),
+        notes: Mapping[str, Scalar] | None = None,
+    ) -> None:
+        self.records.append(
+            StageRecord(
+                stage=stage, use=use, seconds=seconds, taken=taken, given=given, rankings=rankings, notes=notes or {}
+            )
+        )
+
+
+@dataclass(slots=True)
+class Clock:
+    """How long the block under it took; set when the block ends."""
+
+    seconds: float = 0.0
+
+
+class Run:
+    """Runs stages for many works at a time; what each did is in the works and comes as events."""
+
+    def __init__(self, stages: AskStages, tracer: Tracer) -> None:
+        self.stages = stages
+        self.tracer = tracer
+
+    # ---- from a question to a ranking
+
+    def retrieve(self, works: Sequence[Work]) -> Iterator[Event]:
+        """Make queries of the questions and search for them."""
+        for work in works:
+            work.queries = [work.query]
+        for stage in self.stages.transforms:
+            taken = [len(work.queries) for work in works]
+            flat = [query for work in works for query in work.queries]
+            with self.clock("rag.transform", stage.use) as clock:
+                given = iter(stage.run.transform(flat))
+            for work, count in zip(works, taken, strict=True):
+                rewritten = [next(given) for _ in range(count)]
+                work.queries = [query for each in rewritten for query in each.queries]
+                seconds, notes = clock.seconds / len(works), together(each.notes for each in rewritten)
+                work.record("transform", stage.use, seconds, count, len(work.queries), notes=notes)
+        for work in works:
+            work.focus = work.queries[0]
+        yield from self.search(works)
+
+    def search(self, works: Sequence[Work]) -> Iterator[Event]:
+        """Retrieve with the works' queries, fuse, rerank, expand."""
+        flat = [query for work in works for query in work.queries]
+        for work in works:
+            work.found = []
+        for retriever in self.stages.retrievers:
+            with self.clock("rag.retrieve", retriever.use) as clock:
+                rankings = iter(retriever.run.retrieve(flat))
+            for work in works:
+                mine = tuple(replace(next(rankings), weight=query.weight) for query in work.queries)
+                work.found.append(mine)
+                seconds, notes = clock.seconds / len(works), together(ranking.notes for ranking in mine)
+                work.record("retrieve", retriever.use, seconds, 0, sum(map(len, mine)), mine, notes)
+        fuser = self.stages.fuser
+        for work in works:
+            # Query by query, in the order of the retrievers: weights by position repeat with each query.
+            found = [ranking for of_query in zip(*work.found, strict=True) for ranking in of_query]
+            with self.clock("rag.fuse", fuser.use) as clock:
+                work.ranking = fuser.run.fuse(found)
+            taken_chunks, given_chunks = sum(map(len, found)), len(work.ranking)
+            work.record("fuse", fuser.use, clock.seconds, taken_chunks, given_chunks, (work.ranking,))
+            yield Retrieved(work.at, tuple(work.queries), work.ranking)
+        yield from self._order(works)
+
+    def search_elsewhere(self, works: Sequence[Work]) -> Iterator[Event]:
+        """Retrieve with the works' queries from the second source, rerank, expand.
+
+        Its one retriever's scores are comparable enough that a chunk found by several queries has its best.
+        """
+        retriever = self.stages.dynamic.elsewhere if self.stages.dynamic is not None else None
+        assert retriever is not None, "asked for only where there is one"
+        with self.clock("rag.retrieve", retriever.use) as clock:
+            rankings = iter(retriever.run.retrieve([query for work in works for query in work.queries]))
+        for work in works:
+            mine = tuple(next(rankings) for _ in work.queries)
+            work.ranking = mine[0] if len(mine) == 1 else _best(mine)
+            seconds, notes = clock.seconds / len(works), together(ranking.notes for ranking in mine)
+            work.record("retrieve", retriever.use, seconds, 0, sum(map(len, mine)), mine, notes)
+            yield Retrieved(work.at, tuple(work.queries), work.ranking)
+        yield from self._order(works)
+
+    def _order(self, works: Sequence[Work]) -> Iterator[Event]:
+        focuses = [work.focus for work in works]
+        for reranker in self.stages.rerankers:
+            before = [work.ranking for work in works]
+            with self.clock("rag.rerank", reranker.use) as clock:
+                after = reranker.run.rerank(focuses, before)
+            for work, old, new in zip(works, before, after, strict=True):
+                work.ranking = new
+                seconds = clock.seconds / len(works)
+                work.record("rerank", reranker.use, seconds, len(old), len(new), (new,), notes=new.notes)
+                yield Reranked(work.at, new)
+        for expander in self.stages.expanders:
+            before = [work.ranking for work in works]
+            with self.clock("rag.expand", expander.use) as clock:
+                after = expander.run.expand(focuses, before)
+            for work, old, new in zip(works, before, after, strict=True):
+                work.ranking = new
+                sizes: dict[str, Scalar] = {
+                    **new.notes,
+                    "characters_in": sum(len(hit.chunk.text) for hit in old),
+                    "characters_out": sum(len(hit.chunk.text) for hit in new),
+                }
+                seconds = clock.seconds / len(works)
+                work.record("expand", expander.use, seconds, len(old), len(new), (new,), notes=sizes)
+                yield Expanded(work.at, new)
+
+    # ---- from a ranking to evidence
+
+    def compress(self, works: Sequence[Work]) -> Iterator[Event]:
+        """Append what compression keeps of the rankings, without what the works have as evidence already."""
+        stage = self.stages.compressor
+        rankings = [_without(work.ranking, work.evidence) for work in works]
+        with self.clock("rag.compress", stage.use) as clock:
+            kept = stage.run.compress([work.focus for work in works], rankings)
+        for work, ranking, compression in zip(works, rankings, kept, strict=True):
+            held = work.evidence
+            new = [part for part in compression.evidence if not _inside(part.span, held)][: work.most]
+            work.evidence = (*held, *new)
+            notes: dict[str, Scalar] = {
+                "characters_in": sum(len(hit.chunk.text) for hit in ranking),
+                "characters_out": sum(len(part.text) for part in new),
+                **compression.notes,
+            }
+            work.record("compress", stage.use, clock.seconds / len(works), len(ranking), len(new), notes=notes)
+            yield Compressed(work.at, work.evidence, compression.dropped)
+
+    # ---- from evidence to an answer
+
+    def write(self, works: Sequence[Work]) -> Iterator[Event]:
+        """Write the answers, each in one go."""
+        generator = self.stages.generator
+        written: list[list[str]] = [[] for _ in works]
+        started = perf_counter()
+        with self.tracer.span("rag.generate", prompts=len(works), use=generator.use):
+            decoding = generator.run.start([work.prompt() for work in works])
+            for at, token in decoding:
+                written[at].append(token.text)
+                yield Wrote(works[at].at, token.text)
+        seconds = (perf_counter() - started) / max(1, len(works))
+        for at, work in enumerate(works):
+            outcome = decoding.outcome(at)
+            self.record_writing(work, outcome, seconds)
+            yield self.answered(work, "".join(written[at]), outcome)
+
+    def record_writing(self, work: Work, outcome: Outcome, seconds: float) -> None:
+        notes: dict[str, Scalar] = {
+            "prompt_tokens": outcome.usage.prompt_tokens,
+            "completion_tokens": outcome.usage.completion_tokens,
+        }
+        work.record("generate", self.stages.generator.use, seconds, len(work.evidence), 1, notes=notes)
+
+    def answered(self, work: Work, text: str, outcome: Outcome) -> Answered:
+        """Check the markers of a finished text and resolve its citations."""
+        citer = self.stages.citer
+        with self.clock("rag.cite", citer.use) as clock:
+            cited = citer.run.cite(text, work.evidence, given=outcome.given)
+        kept, dropped = len(cited.citations), cited.dropped
+        work.record("cite", citer.use, clock.seconds, kept + dropped, kept, notes={"dropped": dropped})
+        return Answered(
+            work.at,
+            Answer(
+                query=work.query.text,
+                text=cited.text,
+                evidence=work.evidence,
+                citations=cited.citations,
+                mode=self.stages.generator.run.mode,
+                usage=outcome.usage,
+                abstained=outcome.abstained,
+                reason=outcome.reason,
+                dropped_citations=cited.dropped,
+                trace=Trace(tuple(work.records)),
+            ),
+        )
+
+    @contextmanager
+    def clock(self, name: str, use: str) -> Iterator[Clock]:
+        clock = Clock()
+        started = perf_counter()
+        with self.tracer.span(name, use=use):
+            yield clock
+        clock.seconds = perf_counter() - started
+
+
+def _best(rankings: Sequence[Ranking]) -> Ranking:
+    best: dict[tuple[Span, str], ScoredChunk] = {}
+    for hit in (hit for ranking in rankings for hit in ranking):
+        known = best.get(hit.chunk.key)
+        if known is None or hit.score > known.score:
+            best[hit.chunk.key] = hit
+    return Ranking.of(list(best.values()))
+
+
+def _without(ranking: Ranking, evidence: Sequence[Evidence]) -> Ranking:
+    """The ranking without the chunks that the evidence holds whole."""
+    if not evidence:
+        return ranking
+    return replace(ranking, hits=tuple(hit for hit in ranking if not _inside(hit.chunk.span, evidence)))
+
+
+def _inside(span: Span, evidence: Iterable[Evidence]) -> bool:
+    return any(
+        part.span.document_id == span.document_id and part.span.start <= span.start and span.end <= part.span.end
+        for part in evidence
+    )
