@@ -70,8 +70,8 @@ class AttendedSentences:
         for text in map(as_data, texts):
             ranges.append((len(shared), len(shared) + len(text)))
             shared += f"{text}\n"
-        [tail] = model.attend(AttentionPrompt(shared, tuple(ranges), (f"\n{as_data(question)}",)))
-        return [self._last_layer(each) for each in tail]
+        attended = model.attend(AttentionPrompt(shared, tuple(ranges), (f"\n{as_data(question)}",)))
+        return [self._last_layer(each) for each in attended.tails[0]]
 
     def _last_layer(self, attention: Attention) -> Scores:
         summed: Scores = attention[-self.heads :].astype(np.float64).sum(axis=0)

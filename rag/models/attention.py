@@ -9,6 +9,8 @@ from typing import Protocol, TypeAlias, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from rag.types import Usage
+
 Attention: TypeAlias = NDArray[np.float32]
 """(heads, tokens) of one document: how much each head attends to each of its tokens, averaged over a tail's tokens."""
 
@@ -26,14 +28,25 @@ class Head:
 
 @dataclass(frozen=True, slots=True)
 class AttentionPrompt:
-    """Several user messages that begin alike: `shared` followed by each of `tails`.
+    """Several user messages that begin alike: `shared` followed by each of `tails`, behind a `system` message if any.
 
-    `documents` are code-point ranges of `shared`. The keys and values of the shared part are computed once.
+    `documents` and `passages` are code-point ranges of `shared`: what attention is asked of, and the texts of sources,
+    as in `rag.models.llm.Message`. The keys and values of the shared part are computed once.
     """
 
     shared: str
     documents: tuple[tuple[int, int], ...]
     tails: tuple[str, ...]
+    system: str = ""
+    passages: tuple[tuple[int, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Attended:
+    """For each tail the attention to each document, and what the passes cost."""
+
+    tails: tuple[tuple[Attention, ...], ...]
+    usage: Usage
 
 
 @runtime_checkable
@@ -49,8 +62,8 @@ class AttendingModel(Protocol):
         """How many tokens the text has."""
         ...
 
-    def attend(self, prompt: AttentionPrompt, *, heads: Sequence[Head] | None = None) -> list[list[Attention]]:
-        """For each tail the attention to each document.
+    def attend(self, prompt: AttentionPrompt, *, heads: Sequence[Head] | None = None) -> Attended:
+        """The attention of each tail to each document.
 
         The whole message is put into the chat format and tokenised once; documents and tail are found in it by offsets.
         The tail's tokens reach from its first one through the end of the chat format. Maps are reduced layer by layer:

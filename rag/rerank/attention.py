@@ -64,12 +64,18 @@ class AttentionReranker:
             )
         texts = [self._cut(hit.chunk.indexed_text) for hit in ranking.hits[: self.depth]]
         prompt, shown = self._fitting(model, query.text, texts)
-        blank, asked = model.attend(prompt, heads=self.heads)
+        attended = model.attend(prompt, heads=self.heads)
+        blank, asked = attended.tails
         # The documents of the prompt are in reverse: its last is the ranking's first.
         scores = {
             shown - 1 - at: document_score(one, other) for at, (one, other) in enumerate(zip(asked, blank, strict=True))
         }
-        notes: dict[str, Scalar] = {"scored": shown, "left_out": len(texts) - shown}
+        notes: dict[str, Scalar] = {
+            "scored": shown,
+            "left_out": len(texts) - shown,
+            "prompt_tokens": attended.usage.prompt_tokens,
+            "cached_tokens": attended.usage.cached_tokens,
+        }
         return reordered(ranking, scores, keep=self.keep, origin="attention", notes=notes)
 
     def _fitting(self, model: AttendingModel, question: str, texts: Sequence[str]) -> tuple[AttentionPrompt, int]:

@@ -25,7 +25,7 @@ from rag.compress.specs import (
 )
 from rag.compress.trained import KIND, SIGNS
 from rag.library import read
-from rag.models.attention import Attention, AttentionPrompt, Head
+from rag.models.attention import Attended, AttentionPrompt, Head
 from rag.models.linear_head import LinearHead
 from rag.models.llm import Choice, Message
 from rag.models.template import Template
@@ -66,11 +66,13 @@ class Looking:
     def count(self, text: str) -> int:
         return len(text)
 
-    def attend(self, prompt: AttentionPrompt, *, heads: Sequence[Head] | None = None) -> list[list[Attention]]:
+    def attend(self, prompt: AttentionPrompt, *, heads: Sequence[Head] | None = None) -> Attended:
         texts = [prompt.shared[start:end] for start, end in prompt.documents]
-        return [
-            [np.array([[letter in tail for letter in text]], np.float32) for text in texts] for tail in prompt.tails
+        rows = [
+            tuple(np.array([[letter in tail for letter in text]], np.float32) for text in texts)
+            for tail in prompt.tails
         ]
+        return Attended(tuple(rows), Usage())
 
 
 def exit_of(resources: Resources) -> Compressor:

@@ -16,9 +16,9 @@ from rag.compress.attention_scores import (
 from rag.compress.extract import ExtractiveCompressor
 from rag.compress.infiniretri import AttendedSentences
 from rag.errors import ConfigError
-from rag.models.attention import Attention, AttentionPrompt, Head
+from rag.models.attention import AttentionPrompt, Head
 from rag.testing import Sample
-from rag.types import Query, Ranking, ScoredChunk
+from rag.types import Query, Ranking, ScoredChunk, Usage
 
 
 def test_heads_and_rows_are_summed_and_rows_can_count_differently() -> None:
@@ -71,9 +71,10 @@ class Looking:
     def count(self, text: str) -> int:
         return len(text.split())
 
-    def attend(self, prompt: AttentionPrompt, *, heads: Sequence[Head] | None = None) -> list[list[Attention]]:
+    def attend(self, prompt: AttentionPrompt, *, heads: Sequence[Head] | None = None) -> Attended:
         self.read.append(prompt.shared)
-        return [[self._at(prompt.shared[start:end]) for start, end in prompt.documents] for _ in prompt.tails]
+        rows = tuple(self._at(prompt.shared[start:end]) for start, end in prompt.documents)
+        return Attended((rows,) * len(prompt.tails), Usage())
 
     @staticmethod
     def _at(text: str) -> NDArray[np.float32]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from rag import library
 from rag.errors import ConfigError, PromptError
-from rag.models.attention import AttendingModel, AttentionPrompt, Head
+from rag.models.attention import Attended, AttendingModel, AttentionPrompt, Head
 from rag.models.template import Template
 from rag.pipeline.spec import PipelineSpec
 from rag.rerank.attention import FIELDS, AttentionReranker, halves
@@ -28,7 +28,7 @@ from rag.rerank.heads import (
 )
 from rag.rerank.llm_specs import AttentionSpec
 from rag.testing import ScriptedModel, check_reranker, sample
-from rag.types import Query
+from rag.types import Query, Usage
 
 from .conftest import names, ranked
 
@@ -47,19 +47,19 @@ class WordModel(ScriptedModel):
     def count(self, text: str) -> int:
         return len(text.split())
 
-    def attend(self, prompt: AttentionPrompt, *, heads: Sequence[Head] | None = None) -> list[list[Floats]]:
+    def attend(self, prompt: AttentionPrompt, *, heads: Sequence[Head] | None = None) -> Attended:
         self.prompts.append(prompt)
         rows = [head.head for head in heads] if heads is not None else [0, 1]
-        found: list[list[Floats]] = []
+        found: list[tuple[Floats, ...]] = []
         for tail in prompt.tails:
             asked = set(tail.lower().split())
             documents = [prompt.shared[start:end].lower().split() for start, end in prompt.documents]
             hits = [np.array([word in asked for word in words], np.float32) / 10 for words in documents]
             short = [np.where(np.arange(len(hit)) < 4, hit, 0) for hit in hits]
             found.append(
-                [np.stack([(one, other)[row] for row in rows]) for one, other in zip(hits, short, strict=True)]
+                tuple(np.stack([(one, other)[row] for row in rows]) for one, other in zip(hits, short, strict=True))
             )
-        return found
+        return Attended(tuple(found), Usage(7, cached_tokens=3))
 
 
 def test_nothing_is_filtered_where_nothing_is_abnormally_low() -> None:
@@ -146,7 +146,7 @@ def test_the_document_that_the_question_draws_attention_to_comes_first() -> None
     # "query:" is in both tails, so calibration takes it away; two heads, .1 a word of the question
     assert names(after) == "cba"
     assert [hit.score for hit in after] == pytest.approx([0.4, 0.2, 0.0])
-    assert after.notes == {"scored": 3, "left_out": 0}
+    assert after.notes == {"scored": 3, "left_out": 0, "prompt_tokens": 7, "cached_tokens": 3}
 
 
 def test_the_best_candidate_stands_last_and_documents_are_found_by_offsets() -> None:
@@ -172,7 +172,7 @@ def test_candidates_that_do_not_fit_follow_behind_and_are_counted() -> None:
     ranking = ranked("a1", "b1", "c1", "d1", "dogs")
     [after] = AttentionReranker(model, TEMPLATE, keep=5).rerank([Query(text="dogs bark")], [ranking])
     assert names(after) == "abcde"
-    assert after.notes == {"scored": 4, "left_out": 1}
+    assert after.notes == {"scored": 4, "left_out": 1, "prompt_tokens": 7, "cached_tokens": 3}
     assert after[4].origin == "first"
     with pytest.raises(ConfigError, match="shows at least one passage, here 7 tokens of 6"):
         AttentionReranker(WordModel(window=6), TEMPLATE, keep=5).rerank([Query(text="dogs bark")], [ranking])

@@ -1,0 +1,1 @@
+"""Causal language models of transformers, run in this program: text, log-probabilities, attention."""
