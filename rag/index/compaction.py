@@ -13,12 +13,12 @@ from rag.index import tables
 from rag.index.database import VECTORS
 from rag.index.inverted import Source, merged
 from rag.index.postings import stored_postings
-from rag.index.segments import Segment, map_segment
+from rag.index.segments import Segment, read_segment
 from rag.index.store import Store
 
 MOST = 4  # segments left alone
 DEAD = 0.2  # share of deleted rows from which a segment is rewritten
-ROWS = 8192  # vectors copied at a time
+ROWS = 1024  # vectors copied at a time
 
 
 def to_merge(segments: Sequence[Segment]) -> list[Segment]:
@@ -73,9 +73,10 @@ def merge(store: Store, snapshot: sqlite3.Connection, segments: Sequence[Segment
 def _vectors(store: Store, segments: Sequence[Segment], kept: Sequence[NDArray[np.bool_]]) -> Iterator[Vectors]:
     for segment, live in zip(segments, kept, strict=True):
         if segment.file is not None:
-            vectors = map_segment(store.path / VECTORS / segment.file, rows=segment.rows, dimension=store.dimension)
-            for start in range(0, segment.rows, ROWS):
-                yield vectors[start : start + ROWS][live[start : start + ROWS]]
+            path = store.path / VECTORS / segment.file
+            blocks = read_segment(path, rows=segment.rows, dimension=store.dimension, at_once=ROWS)
+            for start, vectors in zip(range(0, segment.rows, ROWS), blocks, strict=True):
+                yield vectors[live[start : start + ROWS]]
 
 
 def _lengths(segments: Sequence[Segment], kept: Sequence[NDArray[np.bool_]]) -> NDArray[np.int64] | None:

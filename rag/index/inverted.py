@@ -9,6 +9,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from operator import attrgetter
 
 import numpy as np
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 Numbers = NDArray[np.int64]
 
 BATCH_BYTES = 1 << 20  # of stored postings, merged at a time
+LONG_BYTES = 1 << 16  # of one term's stored postings, from which they are not unpacked with those of others
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,19 +75,27 @@ def invert(chunks: Sequence[Sequence[str]]) -> tuple[Numbers, Iterator[TermPosti
     return lengths, _cut(terms, flat, counts=_width(flat.counts), positions=_width(flat.positions))
 
 
-def merged(sources: Sequence[Source], *, batch_bytes: int = BATCH_BYTES) -> Iterator[TermPostings]:
+def merged(
+    sources: Sequence[Source], *, batch_bytes: int = BATCH_BYTES, long_bytes: int = LONG_BYTES
+) -> Iterator[TermPostings]:
     """The postings of several segments as one, in the order of terms.
 
     New offsets ascend within a segment and from segment to segment. Memory is bounded by `batch_bytes` of stored
-    postings, some fifteen times as much once unpacked, and by the longest postings of a single term.
+    postings, some fifteen times as much once unpacked, and by a few times the longest stored postings of one term.
     """
     waiting = [_Waiting(source.postings, batch_bytes // len(sources)) for source in sources]
+    offsets = [source.offsets for source in sources]
     widths = [_stored_widths(each.some[0]) for each in waiting if each.some]
+    counts, positions = max((c for c, _ in widths), default=1), max((p for _, p in widths), default=1)
     while any(each.some for each in waiting):
         # Up to this term no segment has anything to come.
         last = min((each.some[-1].term for each in waiting if each.more), default=None)
-        terms, flat = _joined([each.take(last) for each in waiting], [source.offsets for source in sources])
-        yield from _cut(terms, flat, counts=max(c for c, _ in widths), positions=max(p for _, p in widths))
+        for long, terms in _stretches([each.upto(last) for each in waiting], long_bytes):
+            parts = [each.take(terms[-1]) for each in waiting]
+            if long:
+                yield from _strung(parts, offsets, counts=counts, positions=positions)
+            else:
+                yield from _cut(*_joined(parts, offsets), counts=counts, positions=positions)
 
 
 class _Waiting:
@@ -98,10 +108,14 @@ class _Waiting:
         self.more = True
         self._fill()
 
-    def take(self, last: str | None) -> list[TermPostings]:
+    def upto(self, last: str | None) -> list[TermPostings]:
         """The postings of the terms up to `last`; all for ``None``."""
-        cut = len(self.some) if last is None else bisect_right(self.some, last, key=attrgetter("term"))
-        taken, self.some = self.some[:cut], self.some[cut:]
+        return self.some if last is None else self.some[: bisect_right(self.some, last, key=attrgetter("term"))]
+
+    def take(self, last: str) -> list[TermPostings]:
+        """Those up to `last`, which others take the place of."""
+        taken = self.upto(last)
+        self.some = self.some[len(taken) :]
         self._fill()
         return taken
 
@@ -114,6 +128,38 @@ class _Waiting:
             else:
                 self.some.append(one)
                 size += one.bytes
+
+
+def _stretches(parts: Sequence[Sequence[TermPostings]], long_bytes: int) -> Iterator[tuple[bool, list[str]]]:
+    """All terms in order, in stretches to merge together: a term of long postings stands alone, and is marked true."""
+    sizes = dict[str, int]()
+    for part in parts:
+        for one in part:
+            sizes[one.term] = sizes.get(one.term, 0) + one.bytes
+    for long, run in groupby(sorted(sizes), key=lambda term: sizes[term] >= long_bytes):
+        terms = list(run)
+        yield from ((long, some) for some in ([[term] for term in terms] if long else [terms]))
+
+
+def _strung(
+    parts: Sequence[Sequence[TermPostings]], offsets: Sequence[Numbers], *, counts: int, positions: int
+) -> Iterator[TermPostings]:
+    """The same one term of all segments, end to end and never unpacked to more than eight bytes a row; none if dead."""
+    term, all_rows, all_counts, all_positions = "", b"", b"", b""
+    for one, new in ((one, new) for part, new in zip(parts, offsets, strict=True) for one in part):
+        count_width, position_width = _stored_widths(one)
+        rows = new[np.frombuffer(one.rows, "<u4")]
+        often = np.frombuffer(one.counts, f"<u{count_width}")
+        places = np.frombuffer(one.positions, f"<u{position_width}")
+        kept = rows >= 0
+        if not kept.all():
+            rows, often, places = rows[kept], often[kept], places[np.repeat(kept, often)]
+        term = one.term
+        all_rows += rows.astype("<u4").tobytes()
+        all_counts += often.astype(f"<u{counts}").tobytes()
+        all_positions += places.astype(f"<u{positions}").tobytes()
+    if all_rows:
+        yield TermPostings(term, all_rows, all_counts, all_positions)
 
 
 def _joined(parts: Sequence[Sequence[TermPostings]], offsets: Sequence[Numbers]) -> tuple[list[str], Flat]:

@@ -124,13 +124,31 @@ def map_segment(path: Path, *, rows: int, dimension: int) -> Vectors:
         FileNotFoundError: no such file.
         IndexCorruptError: it has another size than (rows, dimension) float32.
     """
+    _require_size(path, rows, dimension)
+    return np.memmap(path, dtype="<f4", mode="r", shape=(rows, dimension)).view(np.ndarray)
+
+
+def read_segment(path: Path, *, rows: int, dimension: int, at_once: int) -> Iterator[Vectors]:
+    """The vectors of a segment from first to last, `at_once` in memory: a mapping would keep all that was read.
+
+    Raises:
+        FileNotFoundError: no such file.
+        IndexCorruptError: it has another size than (rows, dimension) float32.
+    """
+    _require_size(path, rows, dimension)
+    with path.open("rb") as file:
+        for start in range(0, rows, at_once):
+            some = min(at_once, rows - start)
+            yield np.fromfile(file, "<f4", some * dimension).reshape(some, dimension)
+
+
+def _require_size(path: Path, rows: int, dimension: int) -> None:
     expected, found = rows * dimension * 4, path.stat().st_size
     if found != expected:
         raise IndexCorruptError(
             f"{path}: expected {expected} bytes ({rows} vectors of {dimension}), found {found}",
             hint="`rag rebuild --embed-only` computes the vectors anew from the stored texts",
         )
-    return np.memmap(path, dtype="<f4", mode="r", shape=(rows, dimension)).view(np.ndarray)
 
 
 def checksum(path: Path) -> str:

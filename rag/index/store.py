@@ -80,10 +80,15 @@ class Store:
         """Of the vectors; 0 without any."""
         return 0 if self.manifest.dense is None else int(self.manifest.dense["dimension"] or 0)
 
-    def known(self) -> dict[str, Known]:
-        """Stamp, content hash and fingerprint of every document, by its id."""
+    def known(self, document_id: str) -> Known | None:
+        """What tells whether a document changed; ``None``: there is none of that id."""
         with explained(self.database):
-            return database.read_known(self.connection)
+            return tables.document_known(self.connection, document_id)
+
+    def document_ids(self) -> Iterator[str]:
+        """The ids of all documents, in order; read as they are asked for."""
+        with explained(self.database):
+            yield from tables.document_ids(self.connection)
 
     def sweep(self) -> None:
         """Delete vector files that no segment names: left by a killed writer, or replaced."""

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Literal
 
 import numpy as np
 
-from rag.index.codec import encode, encode_layout, encode_meta, encode_scalar
+from rag.index.codec import decode, encode, encode_layout, encode_meta, encode_scalar
 from rag.index.inverted import TermPostings
-from rag.index.records import Manifest
+from rag.index.records import Known, Manifest
 from rag.index.segments import Segment
 from rag.types import Chunk, Document
 
@@ -92,6 +92,21 @@ def document_numbers(connection: sqlite3.Connection, document_ids: Sequence[str]
         query = f"SELECT id FROM documents WHERE key IN ({','.join('?' * len(some))})"
         found += [id_ for (id_,) in connection.execute(query, some)]
     return found
+
+
+def document_known(connection: sqlite3.Connection, document_id: str) -> Known | None:
+    """What tells whether a document changed; ``None``: there is none of that id."""
+    query = "SELECT stamp, content_hash, fingerprint FROM documents WHERE key = ?"
+    row = connection.execute(query, (encode(document_id),)).fetchone()
+    return None if row is None else Known(decode(row[0]), row[1], row[2])
+
+
+def document_ids(connection: sqlite3.Connection) -> Iterator[str]:
+    """The ids of all documents, in order; between two of them anything may be written."""
+    query, first = "SELECT key FROM documents WHERE key >= ? ORDER BY key LIMIT ?", b""
+    while keys := [key for (key,) in connection.execute(query, (first, IDS))]:
+        yield from map(decode, keys)
+        first = keys[-1] + b"\0"  # the next possible key
 
 
 def delete_documents(connection: sqlite3.Connection, numbers: Sequence[int]) -> None:

@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING
 from rag.embed.base import InDocument
 from rag.enrich.base import BatchEnricher, Cut
 from rag.enrich.represent import MetadataTerms, prefixed
-from rag.enrich.specs import RepresentSpec
 from rag.errors import ConfigError, ModelError, SourceError
-from rag.load.base import Countable
 from rag.pipeline.report import Failure, IngestProgress, IngestReport, Tally
+from rag.pipeline.seen import SeenIds
+from rag.pipeline.sources import count, fingerprint_of, indexing_options, sources
 from rag.pipeline.vectors import seen_of, vectors_of
 from rag.types import Chunk, Document
 
@@ -35,9 +35,8 @@ if TYPE_CHECKING:
     from rag.pipeline.build import Built
 
 EMBED_CHUNKS = 256  # embedded together: enough that batches sorted by length hardly pad
-COMMIT_CHUNKS = 4096  # 6 MiB of 384-dimensional vectors
+COMMIT_CHUNKS = 4096  # 6 MiB of 384-dimensional vectors; a document with nothing new but its stamp counts as one
 COMMIT_SECONDS = 10.0  # about what a kill can cost
-FORMAT = 1  # raised when the code cuts or enriches differently for the same options
 
 
 def ingest(
@@ -64,16 +63,16 @@ def ingest(
     """
     tally = Tally()
     if progress is not None:
-        tally.total = _count(built)
+        tally.total = count(built)
     resources = built.resources
     dense = built.spec.ingest.index.dense is not None
     embedder = resources.embedder if dense else None
-    with resources.index.writer(embedder.identity if embedder else None) as writer:
-        run = Run(built, writer, embedder, tally, strict=strict, force=force, progress=progress)
+    with resources.index.writer(embedder.identity if embedder else None) as writer, SeenIds() as seen:
+        run = Run(built, writer, embedder, tally, seen, strict=strict, force=force, progress=progress)
         run.documents()
         if prune and tally.listed_all:
             for document_id in writer.document_ids():
-                if document_id not in run.seen:
+                if document_id not in seen:
                     writer.remove(document_id)
                     tally.removed += 1
         generation = writer.commit()
@@ -126,6 +125,7 @@ class Run:
         writer: Writer,
         embedder: Embedder | None,
         tally: Tally,
+        seen: SeenIds,
         *,
         strict: bool,
         force: bool,
@@ -135,11 +135,11 @@ class Run:
         self.writer = writer
         self.embedder = embedder
         self.tally = tally
+        self.seen = seen
         self.strict = strict
         self.force = force
         self.progress = progress
         self.source_id = ""
-        self.seen: set[str] = set()
         self.pending: list[Pending] = []
         self.uncommitted = 0
         self.committed = perf_counter()
@@ -190,10 +190,9 @@ class Run:
         """The sources that have to be read."""
         failed: list[Failure] = []
         for source in sources(self.built, failed):
-            if source.id in self.seen:
+            if not self.seen.add(source.id):
                 self.tally.failed.append(Failure(source.uri, f"another source has the same id {source.id!r}"))
                 continue
-            self.seen.add(source.id)
             known = self.writer.known(source.id)
             if (
                 known is not None
@@ -217,6 +216,8 @@ class Run:
         if same and not self.force:
             self.writer.touch(document.id, stamp=source.stamp)
             self.tally.unchanged += 1
+            self.uncommitted += 1
+            self._commit_if_due()
             return
         if not chunks:
             raise SourceError("there is no text in it", source=source.uri)
@@ -311,6 +312,9 @@ class Run:
             self.tally.characters += len(pending.document.text)
         self.pending = []
         self.uncommitted += at
+        self._commit_if_due()
+
+    def _commit_if_due(self) -> None:
         if self.uncommitted >= COMMIT_CHUNKS or perf_counter() - self.committed > COMMIT_SECONDS:
             self.writer.commit()
             self.uncommitted = 0
@@ -360,37 +364,3 @@ class Run:
         if not seen:
             return np.empty((0, embedder.identity.dimension), np.float32), 0
         return np.stack([found[key] for key in keys]), len(missing)
-
-
-def sources(built: Built, failed: list[Failure]) -> Iterator[Source]:
-    """Every connector's sources; a connector that cannot list is a failure, and the others go on."""
-    for connector in built.ingest.connectors:
-        try:
-            yield from connector.load()
-        except SourceError as error:
-            failed.append(Failure(error.source, error.message))
-
-
-def _count(built: Built) -> int | None:
-    total = 0
-    for connector in built.ingest.connectors:
-        if not isinstance(connector, Countable):
-            return None
-        total += connector.count()
-    return total
-
-
-def indexing_options(built: Built) -> str:
-    """What, besides a source itself, decides how it is indexed."""
-    spec, components = built.spec.ingest, built.components
-    parts = [spec.chunk.model_dump(mode="json"), [part.model_dump(mode="json") for part in spec.enrich], FORMAT]
-    given = [type(part).__qualname__ for part in (components.chunker, *(components.enrichers or ())) if part]
-    rest: list[object] = [part.identity for part in built.ingest.enrichers if isinstance(part, BatchEnricher)]
-    if spec.represent != RepresentSpec():  # left out otherwise: indexes made before there was a choice stay as they are
-        rest.append(spec.represent.model_dump(mode="json"))
-    return json.dumps([parts, given, *rest], sort_keys=True)
-
-
-def fingerprint_of(options: str, source: Source) -> str:
-    parts = json.dumps([options, dict(source.meta), source.access], sort_keys=True)
-    return blake2b(parts.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 from rag.enrich.base import Cut, PricedEnricher
 from rag.enrich.tally import Cost
 from rag.errors import ModelError, SourceError
-from rag.pipeline.ingest import EMBED_CHUNKS, fingerprint_of, indexing_options, sources
+from rag.pipeline.ingest import EMBED_CHUNKS
 from rag.pipeline.report import Failure, IngestPlan
+from rag.pipeline.sources import fingerprint_of, indexing_options, sources
 
 if TYPE_CHECKING:
     from rag.index.directory import IndexDirectory

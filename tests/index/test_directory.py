@@ -138,12 +138,12 @@ def test_known_follows_changes_before_and_after_their_commit(index, identity, em
     with index.directory.writer(identity) as writer:
         known = writer.known("a")
         assert (known.stamp, known.content_hash, known.fingerprint) == ("s3", document.content_hash, "f1")
-        assert writer.document_ids() == ["a"]
+        assert list(writer.document_ids()) == ["a"]
         writer.remove("a")
         assert writer.known("a") is None
-        assert writer.document_ids() == []
+        assert list(writer.document_ids()) == []
         writer.commit()
-        assert writer.document_ids() == []
+        assert list(writer.document_ids()) == []
     assert index.directory.reader().known() == {}
 
 

@@ -25,10 +25,13 @@ def plain(postings: list[TermPostings]) -> list[tuple[str, bytes, list[int], int
     ]
 
 
-@given(st.lists(CHUNKS, min_size=1, max_size=4), st.sampled_from([1, 40, 1 << 20]))
-def test_merging_segments_gives_the_postings_of_all_chunks_at_once(parts: list[list[list[str]]], size: int) -> None:
+@given(st.lists(CHUNKS, min_size=1, max_size=4), st.sampled_from([1, 40, 1 << 20]), st.sampled_from([1, 30, 1 << 20]))
+def test_merging_segments_gives_the_postings_of_all_chunks_at_once(
+    parts: list[list[list[str]]], size: int, long: int
+) -> None:
     bases = np.cumsum([0, *map(len, parts)])
-    found = list(merged([source(part, int(base)) for part, base in zip(parts, bases, strict=False)], batch_bytes=size))
+    sources = [source(part, int(base)) for part, base in zip(parts, bases, strict=False)]
+    found = list(merged(sources, batch_bytes=size, long_bytes=long))
     together = list(invert([chunk for part in parts for chunk in part])[1])
     assert plain(found) == plain(together)
     assert [one.positions for one in found if len(one.positions) < 3] == [
@@ -51,3 +54,34 @@ def test_merging_takes_memory_for_a_batch_and_not_for_everything() -> None:
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert peaks[0] < peaks[1] / 5
+
+
+@given(st.lists(CHUNKS, min_size=1, max_size=4), st.sets(st.integers(0, 31)), st.sampled_from([1, 30, 1 << 20]))
+def test_merging_drops_deleted_rows_however_long_a_term_is(
+    parts: list[list[list[str]]], deleted: set[int], long: int
+) -> None:
+    numbered = np.arange(sum(map(len, parts)))
+    live = ~np.isin(numbered, list(deleted))
+    new = np.where(live, np.cumsum(live) - 1, -1)
+    bases = np.cumsum([0, *map(len, parts)]).tolist()
+    found = list(
+        merged(
+            [Source(invert(part)[1], new[base : base + len(part)]) for part, base in zip(parts, bases, strict=False)],
+            long_bytes=long,
+        )
+    )
+    kept = [chunk for chunk, alive in zip([c for part in parts for c in part], live, strict=True) if alive]
+    assert plain(found) == (plain(list(invert(kept)[1])) if kept else [])
+
+
+def test_merging_a_term_of_every_row_takes_a_few_times_its_stored_bytes() -> None:
+    chunks = [["the"] * 20] * 20_000
+    stored = [list(invert(chunks)[1]) for _ in range(2)]
+    size = sum(one.bytes for part in stored for one in part)
+    sources = [Source(iter(part), np.arange(20_000) + 20_000 * at) for at, part in enumerate(stored)]
+    tracemalloc.start()
+    (found,) = merged(sources)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert found.bytes == size
+    assert peak < 4 * size
