@@ -16,6 +16,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import zip_longest
 from math import log
 from threading import Event, Lock, Thread
 
@@ -35,7 +36,11 @@ class Reply:
         headers: beside the usual ones.
         tokens: the probabilities of the first token, for a request that asks for them; ``None`` lists `text`'s first
             word alone.
+        places: for a request that asks for them, the probabilities at each word of a streamed reply, the word's own
+            first; ``None`` gives every word all there is.
+        lists: whether it lists probabilities for a request that asks for them.
         usage: whether it counts tokens (one a word).
+        cached: how many tokens of the prompt it says it had in its cache.
         pieces: the raw body to send, instead of what `text` would make; for broken streams.
         break_after: closes the connection after so many pieces.
         hang: sends nothing until the server is closed.
@@ -45,7 +50,10 @@ class Reply:
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=dict)
     tokens: Mapping[str, float] | None = None
+    places: Sequence[Mapping[str, float]] | None = None
+    lists: bool = True
     usage: bool = True
+    cached: int | None = None
     pieces: Sequence[bytes] | None = None
     break_after: int | None = None
     hang: bool = False
@@ -155,11 +163,17 @@ class _Handler(BaseHTTPRequestHandler):
 
 def _events(request: Request, reply: Reply) -> Iterator[bytes]:
     text = _text(request, reply)
-    for word in re.findall(r"\S+\s*|\s+", text):
-        yield _event({"choices": [{"index": 0, "delta": {"content": word}, "finish_reason": None}]})
+    words = re.findall(r"\S+\s*|\s+", text)
+    listed = bool(request.body.get("logprobs")) and reply.lists
+    places = reply.places if reply.places is not None else [{word: 1.0} for word in words]
+    for word, place in zip_longest(words, places):
+        choice: dict[str, object] = {"index": 0, "delta": {"content": word or ""}, "finish_reason": None}
+        if listed and place is not None:
+            choice["logprobs"] = {"content": [_logprobs(place)]}
+        yield _event({"choices": [choice]})
     yield _event({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})
     if reply.usage:
-        yield _event({"choices": [], "usage": _usage(request, text)})
+        yield _event({"choices": [], "usage": _usage(request, reply, text)})
     yield b"data: [DONE]\n\n"
 
 
@@ -174,21 +188,25 @@ def _completion(request: Request, reply: Reply) -> Mapping[str, object]:
         "message": {"role": "assistant", "content": text},
         "finish_reason": "stop",
     }
-    if request.body.get("logprobs"):
+    if request.body.get("logprobs") and reply.lists:
         tokens = reply.tokens if reply.tokens is not None else {text.split()[0]: 1.0}
         choice["logprobs"] = {"content": [_logprobs(tokens)]}
     completion: dict[str, object] = {"choices": [choice]}
-    return {**completion, "usage": _usage(request, text)} if reply.usage else completion
+    return {**completion, "usage": _usage(request, reply, text)} if reply.usage else completion
 
 
 def _logprobs(tokens: Mapping[str, float]) -> Mapping[str, object]:
-    """The first token as the API lists it: the most probable one, and all of them."""
+    """One place as the API lists it: its token, the first given, and the most probable ones in their order."""
+    if not tokens:
+        return {"token": "", "logprob": 0.0, "top_logprobs": []}
     listed = [{"token": token, "logprob": log(share)} for token, share in sorted(tokens.items(), key=lambda x: -x[1])]
-    return {**listed[0], "top_logprobs": listed} if listed else {"token": "", "logprob": 0.0, "top_logprobs": []}
+    token, share = next(iter(tokens.items()))
+    return {"token": token, "logprob": log(share), "top_logprobs": listed}
 
 
-def _usage(request: Request, text: str) -> Mapping[str, int]:
-    return {"prompt_tokens": len(request.prompt.split()), "completion_tokens": len(text.split())}
+def _usage(request: Request, reply: Reply, text: str) -> Mapping[str, object]:
+    counts = {"prompt_tokens": len(request.prompt.split()), "completion_tokens": len(text.split())}
+    return counts if reply.cached is None else {**counts, "prompt_tokens_details": {"cached_tokens": reply.cached}}
 
 
 def _text(request: Request, reply: Reply) -> str:

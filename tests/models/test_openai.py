@@ -3,12 +3,16 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from math import log
 
 import pytest
 
 from rag.errors import BackendError, ConfigError
-from rag.models.llm import Message
+from rag.models.llm import Message, Sampling
 from rag.models.openai import OpenAIModel
+from rag.models.openai_specs import OpenAIModelSpec
+from rag.models.prices import Price
+from rag.models.rate import RateLimit
 from rag.models.retry import Backoff
 from rag.testing.openai_stub import OpenAIStub, Reply
 from rag.types import Token, Usage
@@ -254,3 +258,140 @@ def test_a_consumer_that_walks_away_closes_the_connection_and_the_model_stays_us
         assert next(stream) == Token("one ")
         stream.close()  # type: ignore[attr-defined]  # a generator, as the iterator of a `yield` is
         assert served.model.complete(ASK).text == "again"
+
+
+# ---- how probable the tokens are
+
+
+def test_a_stream_with_log_probabilities_pairs_each_piece_with_its_own() -> None:
+    places = [{"Yes, ": 0.5, "No, ": 0.25}, {"they ": 1.0}, {"do.": 0.25, "did.": 0.75}]
+    with serve(Reply(text="Yes, they do.", places=places)) as served:
+        *tokens, usage = served.model.stream(ASK, Sampling(logprobs=True))
+        assert served.stub.requests[0].body["logprobs"] is True
+        assert served.stub.requests[0].body["top_logprobs"] == 20
+    assert all(isinstance(token, Token) for token in tokens)
+    assert [token.text for token in tokens if isinstance(token, Token)] == ["Yes, ", "they ", "do."]
+    logprobs = [token.logprob for token in tokens if isinstance(token, Token)]
+    assert logprobs == pytest.approx([log(0.5), 0.0, log(0.25)])
+    entropies = [token.entropy for token in tokens if isinstance(token, Token)]
+    # 0.5, 0.25 and the 0.25 that is not listed, counted as one; nothing to say where one token is listed alone
+    assert entropies[0] == pytest.approx(-0.5 * log(0.5) - 2 * 0.25 * log(0.25))
+    assert entropies[1] is None
+    assert entropies[2] == pytest.approx(-0.25 * log(0.25) - 0.75 * log(0.75))
+    assert isinstance(usage, Usage)
+
+
+def test_a_stream_asks_for_no_log_probabilities_unless_told_to() -> None:
+    with serve(Reply(text="Yes.")) as served:
+        assert next(iter(served.model.stream(ASK))) == Token("Yes.")
+        assert "logprobs" not in served.stub.requests[0].body
+
+
+def test_a_server_that_lists_no_probabilities_is_an_error_and_not_a_silence() -> None:
+    with serve(Reply(text="Yes.", lists=False)) as served:
+        with pytest.raises(BackendError, match="lists no token probabilities"):
+            list(served.model.stream(ASK, Sampling(logprobs=True)))
+        assert len(served.stub.requests) == 1
+
+
+# ---- drafts
+
+
+def test_a_draft_is_continued_by_a_server_that_can() -> None:
+    with OpenAIStub([Reply(text="bark.")]) as stub:
+        model = OpenAIModel(base_url=stub.base_url, model="m", continues=True)
+        assert model.complete([*ASK, Message("assistant", "Yes, dogs ")]).text == "bark."
+        model.close()
+        [request] = stub.requests
+    assert request.body["messages"] == [
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": "Do dogs bark?"},
+        {"role": "assistant", "content": "Yes, dogs "},
+    ]
+    assert request.body["continue_final_message"] is True
+    assert request.body["add_generation_prompt"] is False
+
+
+def test_a_draft_is_put_into_the_question_for_a_server_that_cannot_continue() -> None:
+    with serve(Reply(text="bark.")) as served:
+        served.model.complete([*ASK, Message("assistant", "Yes, {dogs} ")])
+        [request] = served.stub.requests
+    messages = request.body["messages"]
+    assert isinstance(messages, list)
+    assert [message["role"] for message in messages] == ["system", "user"]
+    assert messages[1]["content"].startswith("Do dogs bark?\n\n")
+    assert "----- begun -----\nYes, {dogs} \n----- continue -----" in messages[1]["content"]
+    assert "continue_final_message" not in request.body
+
+
+# ---- what it costs
+
+
+def test_prompt_tokens_that_the_server_had_in_its_cache_are_counted_and_priced() -> None:
+    with OpenAIStub([Reply(text="Yes, they do.", cached=2)]) as stub:
+        model = OpenAIModel(base_url=stub.base_url, model="m", price=Price(prompt=10, completion=100, cached=1))
+        usage = model.complete(ASK).usage
+        model.close()
+    assert usage == Usage(3, 3, 1, cached_tokens=2, price=(1 * 10 + 2 * 1 + 3 * 100) / 1e6)
+
+
+def test_choosing_costs_too() -> None:
+    with OpenAIStub([Reply(text="Yes", tokens={"Yes": 0.5})]) as stub:
+        model = OpenAIModel(base_url=stub.base_url, model="m", price=Price(prompt=10, completion=100))
+        choice = model.choose(ASK, ["Yes", "No"])
+        model.close()
+    assert choice.usage.price == pytest.approx((3 * 10 + 1 * 100) / 1e6)
+
+
+# ---- rate limits
+
+
+def test_requests_over_the_allowance_wait_and_unused_tokens_are_given_back() -> None:
+    slept: list[float] = []
+    now = [0.0]
+
+    def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        now[0] += seconds
+
+    limit = RateLimit(tokens_per_minute=1000, clock=lambda: now[0], sleep=sleep)
+    with OpenAIStub() as stub:
+        model = OpenAIModel(base_url=stub.base_url, model="m", max_tokens=50, limit=limit)
+        for _ in range(3):
+            model.complete(ASK)  # reserves 50 and the prompt's estimated 15, uses 3 and 3
+        assert slept == []  # 100 may go out at once
+        model.complete(ASK, Sampling(max_tokens=100))
+        model.close()
+    assert slept == [pytest.approx((3 * 6 + 115 - 100) / (901 / 60))]
+
+
+def test_a_retried_request_counts_again() -> None:
+    taken: list[int] = []
+
+    class Counted(RateLimit):
+        def wait(self, tokens: int) -> None:
+            taken.append(tokens)
+
+    with OpenAIStub([Reply(status=503), Reply(text="Yes.")]) as stub:
+        backoff = Backoff(retries=1, sleep=lambda seconds: None)
+        model = OpenAIModel(base_url=stub.base_url, model="m", limit=Counted(), backoff=backoff, max_tokens=7)
+        model.complete(ASK)
+        model.close()
+    assert taken == [22, 22]
+
+
+def test_the_yaml_says_all_of_it() -> None:
+    spec = OpenAIModelSpec.model_validate(
+        {
+            "base_url": "http://127.0.0.1:1/v1",
+            "model": "m",
+            "continues": True,
+            "requests_per_minute": 60,
+            "tokens_per_minute": 1000,
+            "prices": {"prompt": 1, "completion": 2, "cached": 0.5},
+        }
+    )
+    model = spec.build()
+    assert isinstance(model, OpenAIModel)
+    assert (model.continues, model.price) == (True, Price(prompt=1, completion=2, cached=0.5))
+    assert OpenAIModelSpec.offers == {"text", "logprobs"}

@@ -1,0 +1,166 @@
+"""Requests to an OpenAI-compatible server, and what their failures mean."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import contextmanager
+from threading import Lock
+
+import httpx
+
+from rag.errors import BackendError, ConfigError
+from rag.models.llm import Json
+from rag.models.retry import RETRIED, retry_after
+from rag.models.sse import events
+
+
+class RequestFailed(Exception):
+    """One request failed with `error`; `passing` if another try may succeed, after `asked_seconds` if given."""
+
+    def __init__(self, error: BackendError, *, passing: bool = True, asked_seconds: float | None = None) -> None:
+        super().__init__(error.message)
+        self.error = error
+        self.passing = passing
+        self.asked_seconds = asked_seconds
+
+
+class Connection:
+    """The chat completions of one server. Connects at first use; may be used from many threads.
+
+    Raises:
+        RequestFailed: from every request that does not end well.
+        ConfigError: `api_key_env` names a variable that holds no key.
+    """
+
+    def __init__(self, base_url: str, *, model: str, api_key_env: str | None, timeout_seconds: float) -> None:
+        self.base_url = base_url.rstrip("/")
+        self.model = model
+        self.api_key_env = api_key_env
+        self.timeout_seconds = timeout_seconds
+        self._client: httpx.Client | None = None
+        self._lock = Lock()
+
+    def stream(self, body: Mapping[str, Json]) -> Generator[dict[str, Json] | None, None, None]:
+        """The chunks of a streamed reply, ``None`` where the server says that it is over.
+
+        A server that answers in one piece although it was asked to stream gives one chunk.
+        """
+        with (
+            self._passing_failures(),
+            self._open().stream("POST", self._url, json=body, headers=self._headers()) as response,
+        ):
+            if response.status_code != 200:
+                response.read()
+                raise self._refused(response)
+            if "json" in response.headers.get("content-type", ""):
+                yield self._parsed(response.read().decode("utf-8", "replace"))
+                return
+            for payload in events(response.iter_bytes()):
+                if payload == "[DONE]":
+                    yield None
+                    return
+                yield self._parsed(payload)
+
+    def whole(self, body: Mapping[str, Json]) -> dict[str, Json]:
+        """The reply to a request that does not stream."""
+        with self._passing_failures():
+            response = self._open().post(self._url, json=body, headers=self._headers())
+        if response.status_code != 200:
+            raise self._refused(response)
+        return self._parsed(response.text)
+
+    def close(self) -> None:
+        """Close the connections; the next request opens new ones."""
+        with self._lock:
+            if self._client is not None:
+                self._client.close()
+                self._client = None
+
+    @property
+    def _url(self) -> str:
+        return f"{self.base_url}/chat/completions"
+
+    def _open(self) -> httpx.Client:
+        with self._lock:
+            if self._client is None:
+                # A proxy set for the outside world cannot reach a server on this machine.
+                outside = httpx.URL(self.base_url).host not in ("localhost", "127.0.0.1", "::1")
+                timeout = httpx.Timeout(self.timeout_seconds, connect=min(10.0, self.timeout_seconds))
+                # How many requests run at once is for who asks to say; waiting for a free connection is no silence.
+                limits = httpx.Limits(max_connections=None, max_keepalive_connections=None)
+                self._client = httpx.Client(timeout=timeout, limits=limits, trust_env=outside)
+            return self._client
+
+    def _headers(self) -> Mapping[str, str]:
+        headers = {"Accept": "text/event-stream, application/json"}
+        if self.api_key_env is None:
+            return headers
+        key = os.environ.get(self.api_key_env, "").strip()
+        if not key or not key.isascii() or not key.isprintable():
+            found = "characters that no header may have" if key else "nothing"
+            raise ConfigError(
+                f"llm.api_key_env: expected a key in ${self.api_key_env}, found {found}",
+                hint=f"export {self.api_key_env}=...",
+            )
+        return {**headers, "Authorization": f"Bearer {key}"}
+
+    # ---- failures
+
+    @contextmanager
+    def _passing_failures(self) -> Iterator[None]:
+        """Turn what the connection raises into a failure that another try may mend."""
+        try:
+            yield
+        except httpx.ConnectError as error:
+            message, hint = f"cannot reach {self.base_url}: {error}", "is the server running at that address?"
+            raise RequestFailed(BackendError(message, hint=hint)) from error
+        except httpx.TimeoutException as error:
+            message = f"{self.base_url}: no answer for {self.timeout_seconds:g} s"
+            raise RequestFailed(BackendError(message, hint="raise llm.timeout_seconds")) from error
+        except httpx.TransportError as error:
+            raise RequestFailed(BackendError(f"{self.base_url}: the connection broke: {error}")) from error
+
+    def _refused(self, response: httpx.Response) -> RequestFailed:
+        status = response.status_code
+        asked = retry_after(response.headers.get("retry-after"))
+        message = f"{self.base_url}: {status} {response.reason_phrase}: {_message(response.text)}"
+        if asked is not None and status in RETRIED:
+            message += f" (asks to wait {asked:g} s)"
+        if status in (401, 403):
+            named = f"the key in ${self.api_key_env}" if self.api_key_env else "llm.api_key_env: it is not set"
+            return RequestFailed(BackendError(message, hint=f"check {named}"), passing=False)
+        if status == 404:
+            hint = f"does the server know a model {self.model!r}, and does base_url end as its manual says (often /v1)?"
+            return RequestFailed(BackendError(message, hint=hint), passing=False)
+        if status == 429:
+            hint = "lower llm.concurrency, set llm.requests_per_minute, or wait"
+            return RequestFailed(BackendError(message, hint=hint), asked_seconds=asked)
+        return RequestFailed(BackendError(message), passing=status in RETRIED, asked_seconds=asked)
+
+    def _parsed(self, payload: str) -> dict[str, Json]:
+        try:
+            parsed = json.loads(payload)
+        except ValueError as error:
+            raise RequestFailed(BackendError(f"{self.base_url}: not JSON in the reply: {payload[:80]!r}")) from error
+        if not isinstance(parsed, dict):
+            raise RequestFailed(
+                BackendError(f"{self.base_url}: expected a JSON object in the reply, got {payload[:80]!r}")
+            )
+        if parsed.get("error"):
+            raise RequestFailed(BackendError(f"{self.base_url}: failed while answering: {_message(payload)}"))
+        return parsed
+
+
+def _message(body: str) -> str:
+    """The sentence in an error's body, wherever the server puts it; at most 300 characters."""
+    try:
+        parsed = json.loads(body)
+    except ValueError:
+        return " ".join(body.split())[:300]
+    found = parsed
+    for key in ("error", "message", "detail"):
+        if isinstance(found, dict) and key in found:
+            found = found[key]
+    return (found if isinstance(found, str) else json.dumps(found, ensure_ascii=False))[:300]
