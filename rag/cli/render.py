@@ -48,6 +48,8 @@ def answer(result: Answer, *, locate: Locate, with_text: bool = True) -> str:
     facts = [f"mode: {result.mode}", count(len(cited), "source"), f"{result.trace.seconds * 1000:.0f} ms"]
     if result.usage.requests:
         facts.append(f"{result.usage.prompt_tokens}+{result.usage.completion_tokens} tokens")
+    if result.usage.price:
+        facts.append(f"price {result.usage.price:.6g}")
     if result.dropped_citations:
         facts.append(f"{count(result.dropped_citations, 'invented citation')} dropped")
     if result.abstained:
@@ -224,7 +226,11 @@ def _remark(record: StageRecord, before: Ranking | None) -> str:
         return _compressed(record.notes)
     if record.stage == "generate":
         tokens = record.notes["prompt_tokens"], record.notes["completion_tokens"]
-        return f"{tokens[0]} + {tokens[1]} tokens" if any(tokens) else "no model tokens"
+        if not any(tokens):
+            return "no model tokens"
+        said = f"{tokens[0]} + {tokens[1]} tokens"
+        said += f", {record.notes['cached_tokens']} from the cache" if record.notes.get("cached_tokens") else ""
+        return said + (f", price {record.notes['price']:.6g}" if record.notes.get("price") else "")
     if record.stage == "cite":
         return f"{record.notes['dropped']} dropped" if record.notes.get("dropped") else ""
     if record.stage == "rerank" and before is not None and record.rankings:

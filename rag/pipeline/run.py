@@ -207,9 +207,12 @@ class Run:
             yield self.answered(work, "".join(written[at]), outcome)
 
     def record_writing(self, work: Work, outcome: Outcome, seconds: float) -> None:
+        usage = outcome.usage
         notes: dict[str, Scalar] = {
-            "prompt_tokens": outcome.usage.prompt_tokens,
-            "completion_tokens": outcome.usage.completion_tokens,
+            "prompt_tokens": usage.prompt_tokens,
+            "completion_tokens": usage.completion_tokens,
+            "cached_tokens": usage.cached_tokens,
+            "price": usage.price,
         }
         work.record("generate", self.stages.generator.use, seconds, len(work.evidence), 1, notes=notes)
 
