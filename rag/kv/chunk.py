@@ -56,6 +56,9 @@ class ChunkCache:
             return self
         return ChunkCache(base=self.base, **{name: tensor.to(device) for name, tensor in self.tensors().items()})
 
+    def copied(self) -> ChunkCache:
+        return ChunkCache(base=self.base, **{name: tensor.clone() for name, tensor in self.tensors().items()})
+
     def scored(self, scores: Tensor) -> ChunkCache:
         """With the attention of its tokens to the chunks in front."""
         return replace(self, scores=scores)

@@ -1,0 +1,1 @@
+"""Where chunk caches are kept: on the device, in memory and on disk, each within a budget of bytes."""

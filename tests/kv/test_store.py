@@ -1,0 +1,370 @@
+from __future__ import annotations
+
+import os
+import random
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rag.errors import StoreError
+from rag.kv.chunk import ChunkCache
+from rag.kv.policy.first_k import FirstTokens
+from rag.kv.specs import CacheCraftSpec, FullSpec, NoneSpec, ReuseSpec
+from rag.kv.store.disk import DiskTier
+from rag.kv.store.eviction import Gdsf
+from rag.kv.store.index import CacheIndex, Row
+from rag.kv.store.memory import MemoryTier
+from rag.kv.store.tiered import TieredStore
+from rag.kv.variant import Profile, Variant
+from rag.testing.kv import IDENTITY, chunk, engine, reference, text, tiny, tokens
+
+HOST = torch.device("cpu")
+
+
+def key(number: int) -> bytes:
+    return number.to_bytes(16, "big")
+
+
+def variant(number: int, *, context: bytes = b"", work: float = 1.0, profile: Profile | None = None) -> Variant:
+    return Variant(key(number), context, 5, work, profile)
+
+
+def cache(number: int, *, count: int = 5) -> ChunkCache:
+    draw = torch.Generator().manual_seed(number)
+    return ChunkCache(*(torch.randn(2, 3, count, 8, generator=draw) for _ in "kv"), base=7)
+
+
+SIZE = cache(0).size
+
+
+def on_disk(folder: Path, *, budget: int = 10**9, variants: int = 4) -> DiskTier:
+    return DiskTier(folder, budget, model="tiny", variants=variants)
+
+
+def tiered(folder: Path | None, *, memory: int = 10**9) -> TieredStore:
+    return TieredStore(
+        device=MemoryTier(0, variants=4),
+        memory=MemoryTier(memory, variants=4),
+        disk=on_disk(folder) if folder else None,
+        precision="model",
+    )
+
+
+def test_the_evicted_are_those_with_the_lowest_clock_plus_hits_times_work_by_size() -> None:
+    gdsf = Gdsf(budget=30)
+    gdsf.add(key(1), work=20.0, size=10)  # 0 + 1 * 20 / 10 = 2
+    gdsf.add(key(2), work=5.0, size=10)  # 0.5
+    gdsf.add(key(3), work=10.0, size=10)  # 1
+    gdsf.touch(key(2))  # 1.0
+    gdsf.touch(key(2))  # 1.5
+    assert gdsf.add(key(4), work=1.0, size=10) == [key(3)]
+    assert gdsf.clock == 1.0
+    assert gdsf.worth(key(4)) == pytest.approx(1.1)
+    assert gdsf.add(key(5), work=9.0, size=20) == [key(4), key(2)]
+    assert gdsf.clock == 1.5
+    assert gdsf.add(key(6), work=1.0, size=31) is None
+
+
+def test_what_was_once_popular_goes_when_the_clock_has_passed_it() -> None:
+    gdsf = Gdsf(budget=2)
+    gdsf.add(key(0), work=1.0, size=1)
+    for _ in range(9):
+        gdsf.touch(key(0))
+    for number in range(1, 30):
+        gdsf.add(key(number), work=1.0, size=1)
+    assert key(0) not in gdsf
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), st.integers(1, 60), st.booleans()), max_size=80))
+def test_a_tier_never_holds_more_than_its_budget(steps: list[tuple[int, int, bool]]) -> None:
+    gdsf = Gdsf(budget=100)
+    for number, size, touch in steps:
+        if touch and key(number) in gdsf:
+            gdsf.touch(key(number))
+        else:
+            gdsf.add(key(number), work=float(number), size=size)
+        assert gdsf.size <= 100
+
+
+def test_int8_is_off_by_at_most_half_a_step_and_bf16_by_its_rounding() -> None:
+    whole = cache(3, count=40)
+    small = whole.rounded("int8")
+    keys, values = small.slice(0, 40)
+    assert (keys - whole.keys).abs().max() <= whole.keys.abs().amax(2, keepdim=True).max() / 127 / 2 * 1.001
+    assert ((keys - whole.keys).abs() <= whole.keys.abs().amax(2, keepdim=True) / 254 * 1.001).all()
+    assert ((values - whole.values).abs() <= whole.values.abs().amax(3, keepdim=True) / 254 * 1.001).all()
+    assert small.size < whole.size / 2.5  # with the scales of these narrow heads
+    half = whole.rounded("bf16")
+    assert ((half.keys.float() - whole.keys).abs() <= whole.keys.abs() / 256).all()
+
+
+def test_a_cache_comes_back_from_disk_as_it_was(tmp_path: Path) -> None:
+    for number, precision in enumerate(("model", "bf16", "int8")):
+        kept = cache(number).rounded(precision).scored(torch.arange(5.0))  # type: ignore[arg-type]
+        on_disk(tmp_path).add(variant(number, profile=Profile((key(8),), (0.25,), 0.5, 0.125)), kept)
+        back = on_disk(tmp_path)
+        (found,) = back.index.variants(key(number))
+        assert found == variant(number, profile=Profile((key(8),), (0.25,), 0.5, 0.125))
+        read = back.get(found)
+        assert read is not None
+        assert read.base == 7
+        assert read.tensors().keys() == kept.tensors().keys()
+        for name, tensor in kept.tensors().items():
+            assert torch.equal(read.tensors()[name], tensor)
+            assert read.tensors()[name].dtype == tensor.dtype
+
+
+@given(place=st.integers(0, 10**9), bit=st.integers(0, 7))
+@settings(max_examples=40, deadline=None)
+def test_a_file_with_one_flipped_bit_is_removed_and_not_used(
+    tmp_path_factory: pytest.TempPathFactory, place: int, bit: int
+) -> None:
+    folder = tmp_path_factory.mktemp("caches")
+    on_disk(folder).add(variant(1), cache(1))
+    (file,) = folder.glob("??/*.safetensors")
+    content = bytearray(file.read_bytes())
+    content[place % len(content)] ^= 1 << bit
+    file.write_bytes(content)
+    tier = on_disk(folder)
+    assert tier.get(variant(1)) is None
+    assert tier.damaged == 1
+    assert tier.index.variants(key(1)) == []
+    assert not file.exists()
+
+
+@pytest.mark.parametrize("keep", [0, 1, 7, 100])
+def test_a_file_cut_short_is_not_used(tmp_path: Path, keep: int) -> None:
+    on_disk(tmp_path).add(variant(1), cache(1))
+    (file,) = tmp_path.glob("??/*.safetensors")
+    os.truncate(file, keep)
+    assert on_disk(tmp_path).get(variant(1)) is None
+
+
+def test_a_damaged_cache_is_computed_again_and_the_answer_is_right(tmp_path: Path) -> None:
+    model, prompt = tiny("llama"), [chunk(tokens(1, 30)), text(tokens(2, 4))]
+    first = tiered(tmp_path)
+    expected = engine(model, FirstTokens(tokens=1), first).prefill(tokens(0, 6), prompt).logits
+    first.close()
+    for file in tmp_path.glob("??/*.safetensors"):
+        content = bytearray(file.read_bytes())
+        content[-3] ^= 16
+        file.write_bytes(content)
+    again = tiered(tmp_path)
+    got = engine(model, FirstTokens(tokens=1), again).prefill(tokens(0, 6), prompt)
+    assert (got.report.hits, got.report.misses, got.report.encoded) == (0, 1, 36)
+    assert again.disk is not None
+    assert again.disk.damaged == 2
+    torch.testing.assert_close(got.logits, expected)
+    again.close()
+    third = engine(model, FirstTokens(tokens=1), tiered(tmp_path)).prefill(tokens(0, 6), prompt)
+    assert third.report.hits == 1
+    assert third.report.loaded.keys() == {"disk"}
+    torch.testing.assert_close(third.logits, reference(model, third.ids), atol=1e-4, rtol=0)
+
+
+def test_the_disk_tier_stays_within_its_budget_and_keeps_the_worthiest(tmp_path: Path) -> None:
+    tier = on_disk(tmp_path, budget=4 * (SIZE + 600))
+    for number in range(1, 10):
+        tier.add(variant(number, work=100.0 if number == 1 else 1.0), cache(number))
+    held = sum(file.stat().st_size for file in tmp_path.glob("??/*.safetensors"))
+    assert held <= tier.budget
+    assert tier.get(variant(1, work=100.0)) is not None
+    assert len(tier.index.rows()) == len(list(tmp_path.glob("??/*.safetensors")))
+    assert sum(totals.size for totals in tier.index.totals().values()) == held
+
+
+def test_a_used_cache_outlives_one_that_is_not(tmp_path: Path) -> None:
+    tier = on_disk(tmp_path, budget=2 * (SIZE + 600))
+    tier.add(variant(1), cache(1))
+    tier.add(variant(2), cache(2))
+    assert tier.get(variant(1)) is not None
+    tier.add(variant(3), cache(3))
+    assert {row.variant.chunk for row in tier.index.rows()} == {key(1), key(3)}
+
+
+@pytest.mark.parametrize("tier", ["disk", "memory"])
+def test_a_chunk_has_at_most_so_many_variants(tmp_path: Path, tier: str) -> None:
+    store = tiered(tmp_path if tier == "disk" else None, memory=0 if tier == "disk" else 10**9)
+    for number in range(6):
+        store.put(variant(1, context=key(number)), cache(number))
+        store.settle()
+    contexts = {found.context for found in store.variants(key(1))}
+    assert len(contexts) == 4
+    assert key(5) in contexts
+
+
+def test_verify_removes_what_is_damaged_and_what_no_row_names(tmp_path: Path) -> None:
+    tier = on_disk(tmp_path)
+    for number in (1, 2, 3):
+        tier.add(variant(number), cache(number))
+    files = sorted(tmp_path.glob("??/*.safetensors"))
+    files[0].write_bytes(b"nonsense")
+    files[1].unlink()
+    (files[2].parent / "left.123.tmp").write_bytes(b"a killed writer's")
+    (files[2].parent / "00ff.safetensors").write_bytes(b"nobody's")
+    found = tier.verify()
+    assert (found.intact, found.damaged, found.orphans) == (1, 2, 2)
+    again = tier.verify()
+    assert (again.intact, again.damaged, again.orphans) == (1, 0, 0)
+
+
+def test_an_index_that_is_no_database_is_an_error_that_says_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "index.sqlite").write_bytes(b"x" * 5000)
+    with pytest.raises(StoreError, match="delete the folder"):
+        on_disk(tmp_path).index.variants(key(1))
+
+
+def test_an_index_of_another_version_is_refused(tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "index.sqlite") as database:
+        database.execute("PRAGMA user_version = 99")
+    with pytest.raises(StoreError, match="version 99"):
+        on_disk(tmp_path).index.variants(key(1))
+
+
+def test_a_put_does_not_wait_for_the_disk_nor_a_preload_for_anything(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = tiered(tmp_path, memory=0)
+    written = threading.Event()
+    add = DiskTier.add
+
+    def slow(self: DiskTier, *rest: object) -> None:
+        assert written.wait(30)
+        add(self, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(DiskTier, "add", slow)
+    store.put(variant(1), cache(1))
+    store.preload([variant(1)], HOST)
+    loaded = store.load(variant(1), HOST)  # from what waits to be written
+    assert loaded is not None
+    assert loaded.tier == "memory"
+    written.set()
+    store.settle()
+    loaded = store.load(variant(1), HOST)
+    assert loaded is not None
+    assert loaded.tier == "disk"
+    store.close()
+
+
+def test_a_preloaded_cache_is_found_in_memory(tmp_path: Path) -> None:
+    first = tiered(tmp_path)
+    first.put(variant(1), cache(1))
+    first.close()
+    store = tiered(tmp_path)
+    store.preload(store.variants(key(1)), HOST)
+    store.settle()
+    loaded = store.load(variant(1), HOST)
+    assert loaded is not None
+    assert loaded.tier == "memory"
+    assert torch.equal(loaded.cache.keys, cache(1).keys)
+
+
+WRITER = """
+import random, sys
+from pathlib import Path
+from rag.kv.store.disk import DiskTier
+from rag.kv.chunk import ChunkCache
+from rag.kv.variant import Variant
+import torch
+folder, seed = Path(sys.argv[1]), int(sys.argv[2])
+tier = DiskTier(folder, 60_000, model="tiny", variants=4)
+draw = random.Random(seed)
+print("ready", flush=True)
+while True:
+    number = draw.randrange(40)
+    fill = torch.full((2, 3, 5, 8), float(number))
+    tier.add(Variant(number.to_bytes(16, "big"), b"", 5, 1.0), ChunkCache(fill, fill + 0.5, base=number))
+"""
+
+
+def test_writers_killed_at_any_moment_leave_only_whole_caches(tmp_path: Path) -> None:
+    draw = random.Random(5)
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    seen = 0
+    for round_ in range(3):
+        writers = [
+            subprocess.Popen(
+                [sys.executable, "-c", WRITER, str(tmp_path), str(round_ * 2 + n)],
+                stdout=subprocess.PIPE,
+                env=environment,
+            )
+            for n in range(2)
+        ]
+        for writer in writers:
+            assert writer.stdout is not None
+            assert writer.stdout.readline() == b"ready\n"
+        time.sleep(0.2 + draw.random() / 5)  # the moment of the kill is the point
+        for writer in writers:
+            writer.kill()
+            writer.wait()
+            assert writer.stdout is not None
+            writer.stdout.close()
+        tier = on_disk(tmp_path, budget=60_000)
+        for row in tier.index.rows():
+            read = tier.get(row.variant)
+            if read is None:  # two writers of one key crossed: found out, not used
+                continue
+            seen += 1
+            number = int.from_bytes(row.variant.chunk, "big")
+            assert read.base == number
+            assert (read.keys == number).all()
+            assert (read.values == number + 0.5).all()
+        tier.verify()
+        assert sum(file.stat().st_size for file in tmp_path.glob("??/*")) <= 60_000
+    assert seen > 20
+
+
+@pytest.mark.slow
+def test_metadata_of_a_million_caches_stays_under_a_gigabyte_and_a_millisecond_a_lookup(tmp_path: Path) -> None:
+    index = CacheIndex(tmp_path / "index.sqlite", model="tiny", variants=4)
+    index.variants(key(0))
+    with index._writing() as database:
+        database.execute("INSERT INTO models(name) VALUES ('tiny')")
+        profile = '[["' + "0" * 32 + '", "' + "1" * 32 + '"], [0.123456789, 0.987654321], 0.0123456789, 0.0987654321]'
+        draw = random.Random(0)
+        database.executemany(
+            "INSERT INTO caches VALUES (?, ?, 100, 1.0, 1000, 7, 1, ?, 1, ?)",
+            ((draw.randbytes(16), draw.randbytes(16), draw.random(), profile) for _ in range(1_000_000)),
+        )
+        chunks = [row[0] for row in database.execute("SELECT chunk FROM caches LIMIT 2000")]
+    index.close()
+    assert sum(file.stat().st_size for file in tmp_path.iterdir()) < 2**30
+    draw.shuffle(chunks)
+    seconds = []
+    for wanted in chunks:
+        started = time.perf_counter()
+        assert index.variants(wanted)
+        seconds.append(time.perf_counter() - started)
+    assert sorted(seconds)[len(seconds) // 2] < 1e-3
+    index.add(Row(variant(1), 1000, 7), budget=10**12)
+
+
+def test_the_default_options_are_exact_and_rounding_is_not() -> None:
+    assert ReuseSpec().exact
+    assert not ReuseSpec(precision="int8").exact
+    assert not ReuseSpec(policy=NoneSpec()).exact
+    assert ReuseSpec(policy=FullSpec(), precision="bf16").exact
+    assert ReuseSpec.model_validate({"policy": {"use": "cache_craft", "alpha": 0.5}}).policy == CacheCraftSpec(
+        alpha=0.5
+    )
+
+
+def test_a_store_made_from_options_serves_another_process_from_disk(tmp_path: Path) -> None:
+    spec = ReuseSpec.model_validate({"policy": {"use": "none"}, "path": tmp_path / "kv", "precision": "bf16"})
+    prompt = [chunk(tokens(1, 30)), text(tokens(2, 4))]
+    first = spec.store(IDENTITY)
+    engine(tiny("llama"), spec.policy.build(), first).prefill(tokens(0, 6), prompt)
+    first.close()
+    second = spec.store(IDENTITY)
+    report = engine(tiny("llama"), spec.policy.build(), second).prefill(tokens(0, 6), prompt).report
+    assert (report.hits, report.misses) == (1, 0)
+    assert report.loaded.keys() == {"disk"}
+    second.close()
