@@ -79,14 +79,28 @@ def prepare(pipeline: Pipeline, *, update: bool) -> None:
 
 
 def _streamed(pipeline: Pipeline, question: str, filter: Condition | None, asking: frozenset[str] | None) -> Answer:
-    from rag.events import Answered, Wrote
+    from rag.events import Answered, Decided, Retracted, Wrote
 
     answer = None
+    text, printed = "", 0
+
+    def show(end: int) -> None:
+        nonlocal printed
+        typer.echo(text[printed:end], nl=False)
+        printed = max(printed, end)
+
     for event in pipeline.stream([question], filter=filter, principals=asking):
         if isinstance(event, Wrote):
-            typer.echo(event.text, nl=False)
+            text += event.text
+            if not event.provisional:
+                show(len(text))
+        elif isinstance(event, Decided):  # by sentences where they may be taken back: what is printed stays
+            show(event.settled)
+        elif isinstance(event, Retracted):
+            text = text[: event.keep]
         elif isinstance(event, Answered):
             answer = event.answer
+    show(len(text))
     typer.echo()
     assert answer is not None  # a stream ends with an answer for each question
     return answer

@@ -93,7 +93,7 @@ def _asking(pipeline: Loaded) -> Iterator[str]:
     for path, spec in components(pipeline.spec):
         if "llm" in spec.needs:
             _, stage, *at = path
-            yield f"{stage}{at[0] if at and at[0] else ''}"
+            yield f"{stage}{at[0] if at and isinstance(at[0], int) and at[0] else ''}"
 
 
 def _node(name: str, step: Step, use: str) -> str:
@@ -125,6 +125,8 @@ def _ask(pipeline: Loaded) -> Iterator[Step]:
     if expanders := _uses(pipeline, "ask.expand"):
         yield Step("expand", expanders, "wider stretches")
     yield Step("compress", _uses(pipeline, "ask.compress"), "evidence")
+    if triggers := _uses(pipeline, "ask.dynamic.trigger"):
+        yield Step("dynamic", triggers, "evidence, and more of it where it is asked for")
     yield Step("generate", _uses(pipeline, "ask.generate"), "draft")
     yield Step("cite", _uses(pipeline, "ask.cite"), "cited answer")
     yield Step("answer", [])

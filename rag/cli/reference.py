@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from rag import registry
 from rag.cli.describe import Option, documentation, options
@@ -11,6 +11,7 @@ from rag.config.docs import field_docs
 from rag.config.stage import use_of_field
 from rag.index.specs import IndexSpec
 from rag.load.specs import ParseSpec
+from rag.pipeline.dynamic_spec import DynamicSpec
 from rag.pipeline.spec import AskSpec, IngestSpec, PipelineSpec
 
 if TYPE_CHECKING:
@@ -68,11 +69,20 @@ def _section(title: str, section: type[Spec]) -> Iterator[str]:
         elif field.annotation is ParseSpec:
             yield f"{documentation(ParseSpec)}\n\n{_table(options(ParseSpec))}\n"
         elif field.annotation is IndexSpec:
-            yield f"{_table(options(IndexSpec))}\n"
-            for part, part_field in IndexSpec.model_fields.items():
-                if (part_use := use_of_field(part_field)) is not None:
-                    yield f"### `{place}.{part}`\n\n{field_docs(IndexSpec)[part]}\n"
-                    yield from _components(part_use.stage)
+            yield from _parts(place, IndexSpec)
+        elif DynamicSpec in get_args(field.annotation):
+            yield f"{documentation(DynamicSpec)}\n"
+            yield from _parts(place, DynamicSpec)
+
+
+def _parts(place: str, section: type[Spec]) -> Iterator[str]:
+    """The options of a section within a section, and the components of the stages that have their place in it."""
+    yield f"{_table(options(section))}\n"
+    for part, field in section.model_fields.items():
+        use = use_of_field(field)
+        if use is not None and registry.find_stage(use.stage).place == f"{place}.{part}":
+            yield f"### `{place}.{part}`\n\n{field_docs(section)[part]}\n"
+            yield from _components(use.stage)
 
 
 def _components(stage: str) -> Iterator[str]:

@@ -16,10 +16,12 @@ from rag.embed.specs import HashSpec
 from rag.generate.specs import ExtractiveSpec, GeneratorSpec, LlmSpec
 from rag.index.specs import ChromaSpec, ExactSpec, HnswSpec, IndexSpec
 from rag.models.specs import OpenAIModelSpec
+from rag.pipeline.dynamic_spec import DynamicSpec
 from rag.pipeline.spec import AskSpec, IngestSpec, PipelineSpec, load_spec
 from rag.registry import STAGES
 from rag.rerank.specs import MmrSpec
 from rag.retrieve.specs import DenseRetrieverSpec, FuserSpec, RrfSpec, SparseRetrieverSpec, ZScoreSpec
+from rag.trigger.specs import AlwaysSpec
 
 text = st.text(st.characters(codec="utf-8", exclude_categories=["Cs", "Cc"]), max_size=12)
 counts = st.integers(1, 200)
@@ -92,8 +94,9 @@ def test_stages_that_do_not_fit_are_refused_in_python_as_well() -> None:
 
 
 def test_every_stage_of_the_registry_has_its_place_in_the_pipeline() -> None:
+    whole = PipelineSpec(ask=AskSpec(dynamic=DynamicSpec(trigger=AlwaysSpec())))
     for stage in STAGES.values():
-        section: object = PipelineSpec()
+        section: object = whole
         *parents, name = stage.place.split(".")
         for parent in parents:
             section = getattr(section, parent)
@@ -119,7 +122,7 @@ def test_the_defaults_say_what_each_stage_uses_and_no_options() -> None:
             "expand": [],
             "compress": {"use": "none"},
             "generate": {"use": "extractive"},
-            "cite": {"use": "markers"},
+            "cite": {"use": "checked"},
         },
     }
 
