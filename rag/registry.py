@@ -56,8 +56,13 @@ STAGES: Mapping[str, Stage] = {
         _stage("expand", "expander", "ask.expand", "expand", "ExpanderSpec"),
         _stage("compress", "compressor", "ask.compress", "compress", "CompressorSpec"),
         _stage("trigger", "trigger", "ask.dynamic.trigger", "trigger", "TriggerSpec"),
-        _stage(
-            "query", "query builder", "ask.dynamic.query", "trigger", "QueryBuilderSpec", "BUILT_IN_QUERY_BUILDERS"
+        _stage("query", "query builder", "ask.dynamic.query", "trigger", "QueryBuilderSpec", "BUILT_IN_QUERY_BUILDERS"),
+        Stage(
+            "counts",
+            "counter",
+            "ask.dynamic.trigger.counts",
+            "rag.index.counts_specs:CountsSpec",
+            "rag.index.counts_specs:BUILT_IN",
         ),
         _stage("generate", "generator", "ask.generate", "generate", "GeneratorSpec"),
         _stage("cite", "citer", "ask.cite", "cite", "CiterSpec"),

@@ -83,6 +83,10 @@ def _parts(place: str, section: type[Spec]) -> Iterator[str]:
         if use is not None and registry.find_stage(use.stage).place == f"{place}.{part}":
             yield f"### `{place}.{part}`\n\n{field_docs(section)[part]}\n"
             yield from _components(use.stage)
+            for inner in registry.STAGES.values():
+                if inner.place.startswith(f"{place}.{part}."):  # an option of some of these components
+                    yield f"### `{inner.place}`\n"
+                    yield from _components(inner.name)
 
 
 def _components(stage: str) -> Iterator[str]:

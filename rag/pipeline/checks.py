@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from rag.pipeline.spec import AskSpec, IngestSpec, PipelineSpec
 
 _INDEXES = "ingest.index."
+_ON_REQUEST = "ingest.index.ngrams"  # null by default, so its place is in no file
 
 _SHOWN = {"logprobs": "how probable tokens are", "attention": "a model's attention"}
 """What a tier of language models shows."""
@@ -31,6 +32,8 @@ def conflicts(pipeline: PipelineSpec) -> Iterator[tuple[Path, str]]:
     """What does not fit together, each with the path of the value that should change. No model is loaded for it."""
     ingest = pipeline.ingest
     yield from _needs(pipeline)
+    if missing := ingest.parse.missing():
+        yield ("ingest", "parse", "ocr"), missing
     yield from _fusing(pipeline.ask)
     yield from _enriching(ingest)
     yield from _token_states(pipeline)
@@ -61,6 +64,9 @@ def _needs(pipeline: PipelineSpec) -> Iterator[tuple[Path, str]]:
                 if llm is not None and needed not in llm.offers:
                     message = f"{use_name(spec)!r} reads {_SHOWN[needed]}, which the language model {llm.use!r}"
                     yield (*path, "use"), f"{message} does not show: set `llm` to {_shows(needed)}"
+            elif needed == _ON_REQUEST and _value(pipeline, names) is None:
+                message = f"{use_name(spec)!r} counts phrases in the pipeline's own documents"
+                yield (*path, "use"), f"{message}: set `{needed}: {{}}`"
             elif _value(pipeline, names) is None:
                 # Null has to be written, so the message has a place; the component that needs it may be a default.
                 yield names, f"is null, but {dotted(path)} ({use_name(spec)}) needs it"

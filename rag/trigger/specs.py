@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
+from rag.trigger.quco_specs import BUILT_IN as COUNTING
 from rag.trigger.trigger_spec import QueryBuilderSpec, TriggerSpec
 
 if TYPE_CHECKING:
@@ -52,5 +53,5 @@ class AutoSpec(QueryBuilderSpec):
         return Auto()
 
 
-BUILT_IN: tuple[type[TriggerSpec], ...] = (AlwaysSpec, NeverSpec)
+BUILT_IN: tuple[type[TriggerSpec], ...] = (AlwaysSpec, NeverSpec, *COUNTING)
 BUILT_IN_QUERY_BUILDERS: tuple[type[QueryBuilderSpec], ...] = (AutoSpec,)

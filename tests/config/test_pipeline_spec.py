@@ -14,14 +14,14 @@ from rag.config.dump import selections
 from rag.config.stage import use_of_field
 from rag.embed.specs import HashSpec
 from rag.generate.specs import ExtractiveSpec, GeneratorSpec, LlmSpec
-from rag.index.specs import ChromaSpec, ExactSpec, HnswSpec, IndexSpec
+from rag.index.specs import ChromaSpec, ExactSpec, HnswSpec, IndexSpec, NgramsSpec
 from rag.models.specs import OpenAIModelSpec
 from rag.pipeline.dynamic_spec import DynamicSpec
 from rag.pipeline.spec import AskSpec, IngestSpec, PipelineSpec, load_spec
 from rag.registry import STAGES
 from rag.rerank.specs import MmrSpec
 from rag.retrieve.specs import DenseRetrieverSpec, FuserSpec, RrfSpec, SparseRetrieverSpec, ZScoreSpec
-from rag.trigger.specs import AlwaysSpec
+from rag.trigger.quco_specs import QucoSpec
 
 text = st.text(st.characters(codec="utf-8", exclude_categories=["Cs", "Cc"]), max_size=12)
 counts = st.integers(1, 200)
@@ -94,7 +94,9 @@ def test_stages_that_do_not_fit_are_refused_in_python_as_well() -> None:
 
 
 def test_every_stage_of_the_registry_has_its_place_in_the_pipeline() -> None:
-    whole = PipelineSpec(ask=AskSpec(dynamic=DynamicSpec(trigger=AlwaysSpec())))
+    whole = PipelineSpec(
+        ingest=IngestSpec(index=IndexSpec(ngrams=NgramsSpec())), ask=AskSpec(dynamic=DynamicSpec(trigger=QucoSpec()))
+    )
     for stage in STAGES.values():
         section: object = whole
         *parents, name = stage.place.split(".")
