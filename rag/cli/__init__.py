@@ -21,6 +21,7 @@ from rag.cli.rebuild import rebuild
 from rag.cli.reward import reward
 from rag.cli.schema import schema
 from rag.cli.search import search
+from rag.cli.serve_llm import serve_llm
 from rag.cli.show import show
 from rag.cli.train import train
 from rag.cli.validate import validate
@@ -56,6 +57,7 @@ for panel in (
     graph,
     components,
     schema,
+    serve_llm,
 ):
     app.command()(panel)
 app.command("eval")(evaluate)
