@@ -277,49 +277,42 @@ import torch
 folder, seed = Path(sys.argv[1]), int(sys.argv[2])
 tier = DiskTier(folder, 60_000, model="tiny", variants=4)
 draw = random.Random(seed)
-print("ready", flush=True)
 while True:
     number = draw.randrange(40)
     fill = torch.full((2, 3, 5, 8), float(number))
+    print(number, flush=True)
     tier.add(Variant(number.to_bytes(16, "big"), b"", 5, 1.0), ChunkCache(fill, fill + 0.5, base=number))
 """
 
 
 def test_writers_killed_at_any_moment_leave_only_whole_caches(tmp_path: Path) -> None:
     draw = random.Random(5)
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    seen = 0
-    for round_ in range(3):
-        writers = [
-            subprocess.Popen(
-                [sys.executable, "-c", WRITER, str(tmp_path), str(round_ * 2 + n)],
-                stdout=subprocess.PIPE,
-                env=environment,
-            )
-            for n in range(2)
-        ]
-        for writer in writers:
-            assert writer.stdout is not None
-            assert writer.stdout.readline() == b"ready\n"
-        time.sleep(0.2 + draw.random() / 5)  # the moment of the kill is the point
-        for writer in writers:
-            writer.kill()
-            writer.wait()
-            assert writer.stdout is not None
-            writer.stdout.close()
-        tier = on_disk(tmp_path, budget=60_000)
-        for row in tier.index.rows():
-            read = tier.get(row.variant)
-            if read is None:  # two writers of one key crossed: found out, not used
-                continue
-            seen += 1
-            number = int.from_bytes(row.variant.chunk, "big")
-            assert read.base == number
-            assert (read.keys == number).all()
-            assert (read.values == number + 0.5).all()
-        tier.verify()
-        assert sum(file.stat().st_size for file in tmp_path.glob("??/*")) <= 60_000
-    assert seen > 20
+    writers = [
+        subprocess.Popen([sys.executable, "-c", WRITER, str(tmp_path), str(seed)], stdout=subprocess.PIPE)
+        for seed in range(3)
+    ]
+    for writer in writers:
+        assert writer.stdout is not None
+        for _ in range(draw.randrange(60, 120)):  # caches begun; one is being written when the process is killed
+            assert writer.stdout.readline()
+        writer.kill()
+    for writer in writers:
+        writer.communicate()
+    tier = on_disk(tmp_path, budget=60_000)
+    rows = tier.index.rows()
+    intact = 0
+    for row in rows:
+        read = tier.get(row.variant)
+        if read is None:  # two writers of one key crossed: found out, not used
+            continue
+        intact += 1
+        number = int.from_bytes(row.variant.chunk, "big")
+        assert read.base == number
+        assert (read.keys == number).all()
+        assert (read.values == number + 0.5).all()
+    assert intact > len(rows) / 2 > 5
+    tier.verify()
+    assert sum(file.stat().st_size for file in tmp_path.glob("??/*")) <= 60_000
 
 
 @pytest.mark.slow

@@ -121,7 +121,8 @@ class TieredStore:
 
     def _bring(self, variant: Variant, device: torch.device) -> None:
         with self._lock:
-            if variant.key in self._coming:
+            nowhere = not self.memory.eviction.budget and (device == HOST or not self.device.eviction.budget)
+            if nowhere or variant.key in self._coming:
                 return
             self._coming.add(variant.key)
         self._start(lambda wanted: self._fetch(wanted, device), variant)
