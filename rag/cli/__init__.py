@@ -10,10 +10,12 @@ import typer
 from rag.cli.ask import ask
 from rag.cli.chat import chat
 from rag.cli.components import components
+from rag.cli.counts import counts
 from rag.cli.doctor import doctor
 from rag.cli.eval import evaluate
 from rag.cli.explain import explain
 from rag.cli.graph import graph
+from rag.cli.heads import heads
 from rag.cli.ingest import ingest
 from rag.cli.init import init
 from rag.cli.inspect import inspect
@@ -48,6 +50,7 @@ for panel in (
     explain,
     ingest,
     inspect,
+    counts,
     doctor,
     rebuild,
     reward,
@@ -62,6 +65,7 @@ for panel in (
     app.command()(panel)
 app.command("eval")(evaluate)
 app.add_typer(train)
+app.add_typer(heads)
 
 
 def _version(wanted: bool) -> None:
