@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from itertools import groupby
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -11,9 +13,11 @@ from rag.compress.attention_scores import attended_sentences, stretches
 from rag.compress.budget import Scores, Selection
 from rag.compress.passages import Sentence
 from rag.errors import ConfigError
-from rag.models.attention import AttendingModel, Attention, AttentionPrompt
-from rag.models.template import as_data
-from rag.types import Chunk, Query
+from rag.models.attention import AttendingModel, AttentionPrompt, Head
+from rag.models.attention_heads import Heads, anatomy_of, heads_for
+from rag.models.attention_prompt import attention_prompt
+from rag.models.template import Template, as_data
+from rag.types import Chunk, Query, Usage
 
 if TYPE_CHECKING:
     from rag.index.reader import Reader
@@ -28,16 +32,29 @@ class AttendedSentences:
     included.
 
     Args:
-        heads: of one layer of the model, the last of all: a runtime gives them layer by layer.
+        heads: whose attention counts; ``"last"``, those of the last layer, is the paper's.
+        template: of the generate stage: the text is shown as the answer's prompt shows it, so that a model which keeps
+            what it read reads it once for both. ``None`` shows sentences one a line.
         width: of the window over which attention is averaged, in tokens.
 
     Raises:
         ConfigError: the language model does not show its attention.
+        ModelError: `heads` are those of another model.
     """
 
-    def __init__(self, model: object, *, heads: int, size: int = 1024, tokens: int = 300, width: int = 8) -> None:
+    def __init__(
+        self,
+        model: object,
+        *,
+        heads: Heads | Literal["last"] = "last",
+        template: Template | None = None,
+        size: int = 1024,
+        tokens: int = 300,
+        width: int = 8,
+    ) -> None:
         self.model = model
         self.heads = heads
+        self.template = template
         self.size = size
         self.tokens = tokens
         self.width = width
@@ -51,31 +68,74 @@ class AttendedSentences:
             )
         costs = [model.count(sentence.text) for sentence in sentences]
         parts = stretches(costs, self.size)
+        heads = self._heads()
+        usage = Usage()
         scores = np.zeros(len(sentences))
         memory: list[int] = []
         for part in parts:
             read = sorted({*memory, *part})
-            attention = self._attention(model, query.text, [sentences[at].text for at in read])
+            attended = model.attend(self._prompt(query, sentences, chunks, read), heads=heads)
+            usage += attended.usage
+            attention = [each.astype(np.float64).sum(axis=0) for each in attended.tails[0]]
             found, kept = attended_sentences(attention, tokens=self.tokens, width=self.width)
             scores[read] = found
             memory = _within([read[at] for at in kept], scores, costs, tokens=model.window // 2)
+        notes = {
+            "stretches": len(parts),
+            "prompt_tokens": usage.prompt_tokens,
+            "cached_tokens": usage.cached_tokens,
+        }
         if not memory:
-            return Selection(scores, {int(scores.argmax())}, {"stretches": len(parts), "none_attended": True})
-        return Selection(scores, set(memory), {"stretches": len(parts)})
+            return Selection(scores, {int(scores.argmax())}, {**notes, "none_attended": True})
+        return Selection(scores, set(memory), notes)
 
-    def _attention(self, model: AttendingModel, question: str, texts: Sequence[str]) -> list[Scores]:
-        """The attention to each token of each text, summed over the heads of the last layer."""
-        shared = ""
-        ranges: list[tuple[int, int]] = []
-        for text in map(as_data, texts):
-            ranges.append((len(shared), len(shared) + len(text)))
-            shared += f"{text}\n"
-        attended = model.attend(AttentionPrompt(shared, tuple(ranges), (f"\n{as_data(question)}",)))
-        return [self._last_layer(each) for each in attended.tails[0]]
+    def _heads(self) -> Sequence[Head] | None:
+        if self.heads != "last":
+            return heads_for(self.model, self.heads)
+        anatomy = anatomy_of(self.model, asked_by="ask.compress.heads")
+        return [Head(anatomy.layers - 1, head) for head in range(anatomy.heads)]
 
-    def _last_layer(self, attention: Attention) -> Scores:
-        summed: Scores = attention[-self.heads :].astype(np.float64).sum(axis=0)
-        return summed
+    def _prompt(
+        self, query: Query, sentences: Sequence[Sentence], chunks: Sequence[Chunk], read: Sequence[int]
+    ) -> AttentionPrompt:
+        """The sentences at `read`, each a document of the prompt, and the question."""
+        if self.template is None:
+            return _lines(query.text, [sentences[at].text for at in read])
+        texts: list[str] = []
+        ranges: list[list[tuple[int, int]]] = []
+        for run in _runs(read, sentences):
+            first, last = sentences[run[0]], sentences[run[-1]]
+            chunk = chunks[first.chunk]
+            whole = len(run) == sum(sentence.chunk == first.chunk for sentence in sentences)
+            start = chunk.span.start if whole else first.span.start
+            end = chunk.span.end if whole else last.span.end
+            texts.append(chunk.text[start - chunk.span.start : end - chunk.span.start])
+            ranges.append([(sentences[at].span.start - start, sentences[at].span.end - start) for at in run])
+        prompt = attention_prompt(self.template, (query.text,), texts, history=query.history)
+        documents = tuple(
+            (passage + start, passage + end)
+            for (passage, _), inside in zip(prompt.passages, ranges, strict=True)
+            for start, end in inside
+        )
+        return replace(prompt, documents=documents)
+
+
+def _lines(question: str, texts: Sequence[str]) -> AttentionPrompt:
+    shared = ""
+    ranges: list[tuple[int, int]] = []
+    for text in map(as_data, texts):
+        ranges.append((len(shared), len(shared) + len(text)))
+        shared += f"{text}\n"
+    return AttentionPrompt(shared, tuple(ranges), (f"\n{as_data(question)}",))
+
+
+def _runs(read: Sequence[int], sentences: Sequence[Sentence]) -> list[list[int]]:
+    """`read` cut where the chunk changes or a sentence is left out."""
+    numbered = enumerate(read)
+    return [
+        [at for _, at in run]
+        for _, run in groupby(numbered, key=lambda each: (sentences[each[1]].chunk, each[1] - each[0]))
+    ]
 
 
 def _within(kept: Sequence[int], scores: Scores, costs: Sequence[int], *, tokens: int) -> list[int]:

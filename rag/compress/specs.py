@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
 from rag.config.spec import Spec
+from rag.models.heads_option import HeadName, HeadsPath, missing_heads
 
 if TYPE_CHECKING:
     from rag.compress.base import Compressor
     from rag.compress.budget import Budget
     from rag.compress.extract import SentenceSelector
+    from rag.models.attention_heads import Heads
     from rag.models.dual_encoder import DualEncoder
     from rag.resources import Resources
 
@@ -300,8 +303,14 @@ class InfiniRetriSpec(CompressorSpec):
     use: Literal["infiniretri"] = "infiniretri"
     keep: int = Field(100, ge=1, le=10_000)
     """How many of the best chunks to read."""
-    heads: int = Field(ge=1)
-    """How many attention heads a layer of the model has; the last layer's count."""
+    heads: Literal["last"] | tuple[HeadName, ...] | HeadsPath = "last"
+    """Whose attention counts: the last layer's heads, as in the paper, a list of layer-head, or a file of
+    `rag heads detect`."""
+    best: int = Field(16, ge=1)
+    """How many heads of a file count, the best ones."""
+    prompt: str | None = None
+    """A prompt template of the generate stage: chunks are shown as the answer's prompt shows them, and with `reuse` in
+    `llm` what was read there is not read again. Empty: sentences one a line, as in the paper."""
     size: int = Field(1024, ge=64)
     """Tokens of a stretch."""
     tokens: int = Field(300, ge=1)
@@ -309,14 +318,36 @@ class InfiniRetriSpec(CompressorSpec):
     width: int = Field(8, ge=1)
     """Tokens over which attention is averaged."""
 
+    def missing(self) -> str | None:
+        return missing_heads(self.heads)
+
     def build(self, resources: Resources) -> Compressor:
         from rag.compress.extract import ExtractiveCompressor
         from rag.compress.infiniretri import AttendedSentences
+        from rag.models.attention_prompt import FIELDS
+        from rag.models.template import Template
 
+        template = None
+        if self.prompt is not None:
+            template = Template.parse(resources.prompt(self.prompt), name=self.prompt, fields=FIELDS)
         selector = AttendedSentences(
-            resources.llm, heads=self.heads, size=self.size, tokens=self.tokens, width=self.width
+            resources.llm,
+            heads=self._heads(),
+            template=template,
+            size=self.size,
+            tokens=self.tokens,
+            width=self.width,
         )
         return ExtractiveCompressor(resources, selector, keep=self.keep)
+
+    def _heads(self) -> Heads | Literal["last"]:
+        from rag.models.attention_heads import BestOf, head_of
+
+        if self.heads == "last":
+            return "last"
+        if isinstance(self.heads, tuple):
+            return [head_of(name) for name in self.heads]
+        return BestOf(Path(self.heads), self.best)
 
 
 def _missing(package: str, model: str, *, allow_download: bool) -> str | None:

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from typing import Literal, TypeAlias
 
+from rag.models.passages import NO_ANSWER
+
 Reason: TypeAlias = Literal["no-evidence", "weak-evidence", "not-in-sources"]
 """Why there is no answer: nothing was found, it is too far from the question, or a model read it and says so."""
 
 SENTENCE = "The sources do not answer this question."
 
-MARK = "NOT_IN_SOURCES"
-"""What a model is told to reply, alone, when the sources do not contain the answer."""
-
 
 def opens_with_mark(text: str) -> bool | None:
     """Whether a reply that begins with `text` is the mark; ``None`` while that cannot be told yet."""
     opening = text.lstrip(" \t\r\n\"'`*").upper()
-    if opening.startswith(MARK):
+    if opening.startswith(NO_ANSWER):
         return True
-    return None if MARK.startswith(opening) else False
+    return None if NO_ANSWER.startswith(opening) else False

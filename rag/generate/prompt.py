@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from rag.errors import ConfigError
-from rag.generate.abstain import MARK
 from rag.models.llm import Message
-from rag.models.passages import Block, joined
-from rag.models.template import Template, as_data
+from rag.models.passages import NO_ANSWER, Block, earlier_turns, joined
+from rag.models.template import Template
 from rag.models.tokens import message_tokens
 from rag.types import Evidence, Prompt
 
@@ -30,8 +29,8 @@ def render(
     """
     values = {
         "question": prompt.question,
-        "history": _history(prompt.history),
-        "no_answer": MARK,
+        "history": earlier_turns(prompt.history),
+        "no_answer": NO_ANSWER,
         "evidence": "",
     }
     draft = [Message("assistant", prompt.draft)] if prompt.draft else []
@@ -63,10 +62,3 @@ def _block(number: int, part: Evidence) -> Block:
     place = str(part.location)
     named = f"{part.span.document_id}, {place}" if place else part.span.document_id
     return Block.of(number, part.text, named=named)
-
-
-def _history(turns: Sequence[tuple[str, str]]) -> str:
-    if not turns:
-        return ""
-    lines = [f"Question: {as_data(question)}\nAnswer: {as_data(answer)}" for question, answer in turns]
-    return "<history>\n" + "\n\n".join(lines) + "\n</history>"

@@ -9,6 +9,7 @@ from typing import Protocol, TypeAlias, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from rag.models.llm import Message
 from rag.types import Usage
 
 Attention: TypeAlias = NDArray[np.float32]
@@ -77,6 +78,56 @@ class AttendingModel(Protocol):
             ModelError: the prompt is longer than the window, or a head does not exist.
         """
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Anatomy:
+    """Which model it is, and how many heads it has. `weights` is a digest that no other weights share."""
+
+    model: str
+    revision: str
+    weights: str
+    layers: int
+    heads: int
+
+    def __str__(self) -> str:
+        revision = f", revision {self.revision}" if self.revision else ""
+        return f"{self.model!r}{revision} (weights {self.weights[:12]}, {self.layers} layers of {self.heads} heads)"
+
+
+@runtime_checkable
+class DescribedModel(Protocol):
+    """A local model that says which one it is."""
+
+    @property
+    def anatomy(self) -> Anatomy: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Writing:
+    """Where each head looks while the model writes, greedily.
+
+    Attributes:
+        prompt: (n,) ids.
+        passages: the token ranges of the prompt's passages.
+        written: (steps,) ids, without the end mark.
+        text: what these say.
+        looks: (steps, layers, heads) the position each head attends to most when the token is chosen; from n on it is
+            in what was written before.
+    """
+
+    prompt: NDArray[np.int64]
+    passages: tuple[tuple[int, int], ...]
+    written: NDArray[np.int64]
+    text: str
+    looks: NDArray[np.int64]
+
+
+@runtime_checkable
+class WatchedModel(Protocol):
+    """A local model that can be watched while it writes."""
+
+    def write_watched(self, messages: Sequence[Message], *, max_tokens: int) -> Writing: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,9 @@ from rag.models.template import as_data
 
 SEPARATOR = "\n"
 
+NO_ANSWER = "NOT_IN_SOURCES"
+"""What a model is told to reply, alone, when the sources do not contain the answer."""
+
 
 @dataclass(frozen=True, slots=True)
 class Block:
@@ -39,3 +42,11 @@ def joined(blocks: Sequence[Block]) -> tuple[str, list[tuple[int, int]]]:
         ranges.append((at + block.start, at + block.end))
         at += len(block.text) + len(SEPARATOR)
     return SEPARATOR.join(block.text for block in blocks), ranges
+
+
+def earlier_turns(turns: Sequence[tuple[str, str]]) -> str:
+    """Earlier questions and answers of a conversation, in their frame; nothing where there are none."""
+    if not turns:
+        return ""
+    lines = [f"Question: {as_data(question)}\nAnswer: {as_data(answer)}" for question, answer in turns]
+    return "<history>\n" + "\n\n".join(lines) + "\n</history>"

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rag.errors import ConfigError, PromptError
-from rag.models.attention import AttendingModel, AttentionPrompt, Head
-from rag.models.template import Template, as_data
+from rag.errors import ConfigError
+from rag.models.attention import AttendingModel, AttentionPrompt
+from rag.models.attention_heads import Heads, heads_for
+from rag.models.attention_prompt import BLANK, attention_prompt
+from rag.models.template import Template
 from rag.rerank.attention_scores import document_score
 from rag.rerank.reorder import is_sure, reordered, unchanged
 from rag.types import Query, Ranking, Scalar
 
-FIELDS = frozenset({"question", "documents"})
-"""What the `attend` template may use."""
-
-BLANK = "N/A"
-"""The query without content, against which attention is calibrated."""
-
-SEPARATOR = "\n\n"
+FRAME = 32
+"""Tokens set aside for the chat format."""
 
 
 class AttentionReranker:
@@ -27,8 +24,13 @@ class AttentionReranker:
     with ``N/A``, whatever their number. Candidates that do not fit the model's window are the last of the ranking; they
     are left out, follow behind and are counted: windows over the ranking hurt, say the authors.
 
+    Args:
+        words: shown of each candidate; ``None`` shows them whole, as the answer's prompt does.
+        calibrate: whether what the blank query attends to is taken off; without, one pass, and worse rankings.
+
     Raises:
         ConfigError: the language model does not show its attention.
+        ModelError: `heads` are those of another model.
     """
 
     def __init__(
@@ -38,8 +40,9 @@ class AttentionReranker:
         *,
         keep: int,
         depth: int = 40,
-        words: int = 300,
-        heads: Sequence[Head] | None = None,
+        words: int | None = 300,
+        heads: Heads = None,
+        calibrate: bool = True,
         margin: float | None = None,
     ) -> None:
         self.model = model
@@ -48,6 +51,7 @@ class AttentionReranker:
         self.depth = depth
         self.words = words
         self.heads = heads
+        self.calibrate = calibrate
         self.margin = margin
 
     def rerank(self, queries: Sequence[Query], rankings: Sequence[Ranking]) -> list[Ranking]:
@@ -62,10 +66,13 @@ class AttentionReranker:
                 f"ask.rerank: `attention` needs a model that shows its attention, {type(model).__name__} does not",
                 hint="use a local runtime that does, or `listwise`, which needs text alone",
             )
-        texts = [self._cut(hit.chunk.indexed_text) for hit in ranking.hits[: self.depth]]
-        prompt, shown = self._fitting(model, query.text, texts)
-        attended = model.attend(prompt, heads=self.heads)
-        blank, asked = attended.tails
+        # What the answer's prompt would quote; elsewhere a title over the text helps to place it.
+        whole = "{evidence}" in self.template.user
+        texts = [self._cut(hit.chunk.text if whole else hit.chunk.indexed_text) for hit in ranking.hits[: self.depth]]
+        prompt, shown = self._fitting(model, query, texts)
+        attended = model.attend(prompt, heads=heads_for(model, self.heads))
+        asked = attended.tails[-1]
+        blank = attended.tails[0] if self.calibrate else tuple(0 * each for each in asked)
         # The documents of the prompt are in reverse: its last is the ranking's first.
         scores = {
             shown - 1 - at: document_score(one, other) for at, (one, other) in enumerate(zip(asked, blank, strict=True))
@@ -78,12 +85,12 @@ class AttentionReranker:
         }
         return reordered(ranking, scores, keep=self.keep, origin="attention", notes=notes)
 
-    def _fitting(self, model: AttendingModel, question: str, texts: Sequence[str]) -> tuple[AttentionPrompt, int]:
+    def _fitting(self, model: AttendingModel, query: Query, texts: Sequence[str]) -> tuple[AttentionPrompt, int]:
         """The prompt with as many of the first texts as the window holds, and how many these are."""
         shown = len(texts)
         while True:
-            prompt = self._prompt(question, texts[:shown])
-            longest = max(model.count(prompt.shared + tail) for tail in prompt.tails)
+            prompt = self._prompt(query, texts[:shown])
+            longest = FRAME + max(model.count(prompt.system + prompt.shared + tail) for tail in prompt.tails)
             if longest <= model.window:
                 return prompt, shown
             if shown == 1:
@@ -93,32 +100,10 @@ class AttentionReranker:
                 )
             shown = max(1, min(shown - 1, shown * model.window // longest))
 
-    def _prompt(self, question: str, texts: Sequence[str]) -> AttentionPrompt:
-        before, after = halves(self.template)
-        shared = before.format_map({})
-        ranges: list[tuple[int, int]] = []
-        for number, text in enumerate(reversed(texts), 1):
-            start = len(shared)
-            shared += f"[{number}] {text}"
-            ranges.append((start, len(shared)))
-            shared += SEPARATOR
-        tails = tuple(after.lstrip("\n").format_map({"question": asked}) for asked in (BLANK, as_data(question)))
-        return AttentionPrompt(shared, tuple(ranges), tails)
+    def _prompt(self, query: Query, texts: Sequence[str]) -> AttentionPrompt:
+        questions = (BLANK, query.text) if self.calibrate else (query.text,)
+        return attention_prompt(self.template, questions, list(reversed(texts)), history=query.history)
 
     def _cut(self, text: str) -> str:
-        parts = text.split()
-        return as_data(text if len(parts) <= self.words else " ".join(parts[: self.words]))
-
-
-def halves(template: Template) -> tuple[str, str]:
-    """What stands before the documents, and what behind.
-
-    Raises:
-        PromptError: the template has a system part, or does not name the documents once and the question behind them.
-    """
-    before, found, after = template.user.partition("{documents}")
-    if template.system or not found or "{documents}" in after or "{question}" in before or "{question}" not in after:
-        raise PromptError(
-            f"prompt {template.name!r}: expected one message, with {{documents}} once and {{question}} behind them"
-        )
-    return before, after
+        parts = text.split() if self.words is not None else []
+        return text if self.words is None or len(parts) <= self.words else " ".join(parts[: self.words])

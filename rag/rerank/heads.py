@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rag.models.attention import Head
+from rag.models.attention_heads import head_of
 
 Floats = NDArray[np.floating]
 
@@ -21,8 +22,7 @@ def parse_heads(text: str) -> tuple[Head, ...]:
     >>> [str(head) for head in parse_heads("14-22, 13-16")]
     ['14-22', '13-16']
     """
-    pairs = [part.strip().partition("-") for part in text.split(",")]
-    return tuple(Head(int(layer), int(head)) for layer, _, head in pairs)
+    return tuple(head_of(part) for part in text.split(","))
 
 
 PUBLISHED: Mapping[str, tuple[Head, ...]] = {
@@ -43,7 +43,7 @@ PUBLISHED: Mapping[str, tuple[Head, ...]] = {
 
 
 def retrieval_scores(
-    attention: Floats, context: NDArray[np.integer], generated: NDArray[np.integer], needle: tuple[int, int]
+    looks: NDArray[np.integer], context: NDArray[np.integer], generated: NDArray[np.integer], needle: tuple[int, int]
 ) -> NDArray[np.float64]:
     """How much of a needle each head copies while the model writes it out (arXiv 2404.15574).
 
@@ -51,7 +51,7 @@ def retrieval_scores(
     written. Average over trials in which the needle was indeed reproduced.
 
     Args:
-        attention: (steps, layers, heads, tokens) of each written token to the context.
+        looks: (steps, layers, heads) the position that each head attends to most as each token is chosen.
         context: (tokens,) ids.
         generated: (steps,) ids written.
         needle: half-open positions in the context.
@@ -60,8 +60,8 @@ def retrieval_scores(
         (layers, heads) float64.
     """
     start, end = needle
-    top = attention.argmax(axis=-1)  # (steps, layers, heads)
-    copied = (top >= start) & (top < end) & (context[top] == generated[:, None, None])
+    inside = (looks >= start) & (looks < end)
+    copied = inside & (context[np.where(inside, looks, start)] == generated[:, None, None])
     scores: NDArray[np.float64] = copied.sum(axis=0) / (end - start)
     return scores
 

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
+from rag.models.heads_option import HeadName, HeadsPath, Published, missing_heads
 from rag.rerank.reranker_spec import RerankerSpec
 
 if TYPE_CHECKING:
+    from rag.models.attention_heads import Heads
     from rag.rerank.base import Reranker
     from rag.resources import Resources
-
-HeadName = Annotated[str, Field(pattern=r"^\d+-\d+$")]
 
 
 class ListwiseSpec(RerankerSpec):
@@ -70,32 +71,49 @@ class AttentionSpec(RerankerSpec):
     use: Literal["attention"] = "attention"
     depth: int = Field(40, ge=2, le=1000)
     """How many candidates to show, all in one prompt; those that do not fit follow behind."""
-    words: int = Field(300, ge=10)
-    """Words shown of each passage; longer ones collect more attention, so all are cut alike."""
-    heads: Literal["all", "llama-3.1-8b", "llama-3.2-3b", "llama-3.2-1b", "qwen2.5-7b"] | tuple[HeadName, ...] = "all"
-    """All heads, those published for a model (QRHead, arXiv 2506.09944), or a list of layer-head: ``["14-22"]``. A list
-    belongs to one checkpoint."""
+    words: int | None = Field(300, ge=10)
+    """Words shown of each passage; longer ones collect more attention, so all are cut alike. `null` shows them whole,
+    as the answer's prompt does: with `reuse` in `llm`, what was read here is not read again there."""
+    heads: Literal["all"] | Published | tuple[HeadName, ...] | HeadsPath = "all"
+    """All heads, a file of `rag heads detect`, those published for a model (QRHead, arXiv 2506.09944), or a list of
+    layer-head: ``["14-22"]``. A list belongs to one checkpoint; a file of another model is refused."""
+    best: int = Field(16, ge=1)
+    """How many heads of a file count, the best ones."""
+    calibrate: bool = True
+    """Take off what a query without content attends to. Without it, one pass less, and worse rankings."""
     margin: float | None = Field(None, ge=0, le=1)
     """Leave a ranking as it is where its first chunk leads the second by at least this share of the distance from the
     first to the last. Empty: never."""
     prompt: str = "attend"
-    """The prompt template, by name."""
+    """The prompt template, by name; `answer`, or another of the generate stage, shows candidates as the answer's prompt
+    does."""
+
+    def missing(self) -> str | None:
+        return missing_heads(self.heads)
 
     def build(self, resources: Resources) -> Reranker:
+        from rag.models.attention_prompt import FIELDS
         from rag.models.template import Template
-        from rag.rerank.attention import FIELDS, AttentionReranker
-        from rag.rerank.heads import PUBLISHED, parse_heads
+        from rag.rerank.attention import AttentionReranker
 
-        heads = parse_heads(", ".join(self.heads)) if isinstance(self.heads, tuple) else PUBLISHED.get(self.heads)
         return AttentionReranker(
             resources.llm,
             Template.parse(resources.prompt(self.prompt), name=self.prompt, fields=FIELDS),
             keep=self.keep,
             depth=self.depth,
             words=self.words,
-            heads=heads,
+            heads=self._heads(),
+            calibrate=self.calibrate,
             margin=self.margin,
         )
+
+    def _heads(self) -> Heads:
+        from rag.models.attention_heads import BestOf
+        from rag.rerank.heads import PUBLISHED, parse_heads
+
+        if isinstance(self.heads, tuple):
+            return parse_heads(", ".join(self.heads))
+        return BestOf(Path(self.heads), self.best) if self.heads.endswith(".json") else PUBLISHED.get(self.heads)
 
 
 class ChainsSpec(RerankerSpec):

@@ -100,7 +100,7 @@ COMPRESSORS: dict[str, Callable[[Resources], Compressor]] = {
     "recomp": RecompSpec(model=None).build,
     "exit": exit_of,
     "infiniretri": lambda resources: ExtractiveCompressor(
-        resources, AttendedSentences(Looking(), heads=1, size=100, tokens=40, width=3)
+        resources, AttendedSentences(Looking(), heads=None, size=100, tokens=40, width=3)
     ),
 }
 

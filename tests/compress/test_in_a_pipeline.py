@@ -60,7 +60,7 @@ def test_an_answer_from_compressed_evidence_is_cited_at_its_place(stream: tuple[
     ("compress", "problem"),
     [
         ("{use: exit}", "ask.compress.use: 'exit' asks a language model, the pipeline names none"),
-        ("{use: infiniretri, heads: 14}", "ask.compress.use: 'infiniretri' "),
+        ("{use: infiniretri}", "ask.compress.use: 'infiniretri' "),
         ("{use: recomp, model: ./nowhere}", "ask.compress.use: there is no folder './nowhere'"),
         ("{use: cross-encoder, model: ./nowhere}", "ask.compress.use: there is no folder './nowhere'"),
         ("{use: hybrid, tokens: null}", "ask.compress: give tokens or ratio"),
@@ -75,7 +75,7 @@ def test_what_cannot_run_is_refused_when_the_file_is_read(compress: str, problem
 def test_infiniretri_is_refused_with_a_server_that_gives_text() -> None:
     overrides = [
         "llm={use: openai, base_url: 'http://localhost:1/v1', model: m}",
-        "ask.compress={use: infiniretri, heads: 2}",
+        "ask.compress={use: infiniretri}",
     ]
     with pytest.raises(ConfigError, match="reads a model's attention"):
         Pipeline.from_yaml("hybrid", overrides=overrides, environ={})

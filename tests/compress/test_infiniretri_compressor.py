@@ -16,7 +16,7 @@ from rag.compress.attention_scores import (
 from rag.compress.extract import ExtractiveCompressor
 from rag.compress.infiniretri import AttendedSentences
 from rag.errors import ConfigError
-from rag.models.attention import AttentionPrompt, Head
+from rag.models.attention import Anatomy, Attended, AttentionPrompt, Head
 from rag.testing import Sample
 from rag.types import Query, Ranking, ScoredChunk, Usage
 
@@ -71,9 +71,15 @@ class Looking:
     def count(self, text: str) -> int:
         return len(text.split())
 
+    @property
+    def anatomy(self) -> Anatomy:
+        return Anatomy("looking", "", "abc", layers=2, heads=2)
+
     def attend(self, prompt: AttentionPrompt, *, heads: Sequence[Head] | None = None) -> Attended:
         self.read.append(prompt.shared)
-        rows = tuple(self._at(prompt.shared[start:end]) for start, end in prompt.documents)
+        assert heads is not None
+        chosen = [2 * head.layer + head.head for head in heads]
+        rows = tuple(self._at(prompt.shared[start:end])[chosen] for start, end in prompt.documents)
         return Attended((rows,) * len(prompt.tails), Usage())
 
     @staticmethod
@@ -89,7 +95,7 @@ def ranking(indexed: Sample) -> Ranking:
 
 def test_what_is_kept_of_one_stretch_is_read_again_with_the_next(indexed: Sample) -> None:
     model = Looking()
-    selector = AttendedSentences(model, heads=2, size=16, width=1)
+    selector = AttendedSentences(model, size=16, width=1)
     [compression] = ExtractiveCompressor(indexed.resources, selector).compress([Query(text="?")], [ranking(indexed)])
     assert model.read == [
         "The zoo opens at nine.\nDogs must stay outside.\nTickets cost eight euros.\n",
@@ -105,12 +111,12 @@ def test_what_is_kept_of_one_stretch_is_read_again_with_the_next(indexed: Sample
 
 
 def test_what_is_kept_fills_at_most_half_of_the_window(indexed: Sample) -> None:
-    selector = AttendedSentences(Looking(window=9), heads=2, size=1000, width=1)
+    selector = AttendedSentences(Looking(window=9), size=1000, width=1)
     [compression] = ExtractiveCompressor(indexed.resources, selector).compress([Query(text="?")], [ranking(indexed)])
     assert [part.text for part in compression.evidence] == ["Dogs must stay outside."]
 
 
 def test_a_model_that_hides_its_attention_is_refused_with_a_way_out(indexed: Sample) -> None:
-    selector = AttendedSentences(object(), heads=2)
+    selector = AttendedSentences(object())
     with pytest.raises(ConfigError, match="shows its attention"):
         ExtractiveCompressor(indexed.resources, selector).compress([Query(text="?")], [ranking(indexed)])

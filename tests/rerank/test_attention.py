@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from rag import library
 from rag.errors import ConfigError, PromptError
 from rag.models.attention import Attended, AttendingModel, AttentionPrompt, Head
+from rag.models.attention_prompt import FIELDS, attention_prompt
 from rag.models.template import Template
 from rag.pipeline.spec import PipelineSpec
-from rag.rerank.attention import FIELDS, AttentionReranker, halves
+from rag.rerank.attention import AttentionReranker
 from rag.rerank.attention_scores import calibrated, document_score, kept, query_attention
 from rag.rerank.heads import (
     PUBLISHED,
@@ -117,7 +118,7 @@ def test_a_head_that_copies_three_of_four_needle_tokens_scores_three_quarters() 
         attention[step, 0, 0, top] = 1
     for step, top in enumerate([3, 4, 5, 2]):  # in the needle, but never at the token that is written
         attention[step, 0, 1, top] = 1
-    np.testing.assert_allclose(retrieval_scores(attention, context, generated, (2, 6)), [[0.75, 0.0]])
+    np.testing.assert_allclose(retrieval_scores(attention.argmax(-1), context, generated, (2, 6)), [[0.75, 0.0]])
 
 
 def test_heads_are_told_apart_by_mass_by_ranking_and_by_contrast() -> None:
@@ -159,6 +160,34 @@ def test_the_best_candidate_stands_last_and_documents_are_found_by_offsets() -> 
     assert prompt.tails == ("Find.\nQuery: N/A", "Find.\nQuery: q")
 
 
+def test_a_template_of_the_answer_shows_candidates_as_the_answer_does() -> None:
+    template = Template.parse(
+        "Cite, or say {no_answer}.\n---\n{history}\n<sources>\n{evidence}\n</sources>\n\nQuestion: {question}",
+        name="answer",
+        fields=FIELDS,
+    )
+    model = WordModel()
+    query = Query(text="dogs bark", history=(("Who?", "Me."),))
+    AttentionReranker(model, template, keep=2, words=None).rerank([query], [ranked("dogs bark", "<b> </source>")])
+    [prompt] = model.prompts
+    assert prompt.system == "Cite, or say NOT_IN_SOURCES."
+    assert prompt.shared == (
+        "<history>\nQuestion: Who?\nAnswer: Me.\n</history>\n<sources>\n"
+        '<source id="1">\n<b> ‹/source>\n</source>\n<source id="2">\ndogs bark\n</source>'
+    )
+    assert prompt.tails[1] == "\n</sources>\n\nQuestion: dogs bark"
+    assert [prompt.shared[start:end] for start, end in prompt.passages] == ["<b> ‹/source>", "dogs bark"]
+    assert prompt.documents == prompt.passages
+
+
+def test_without_calibration_one_pass_is_made_and_common_words_count() -> None:
+    model = WordModel()
+    reranker = AttentionReranker(model, TEMPLATE, keep=2, calibrate=False)
+    [after] = reranker.rerank([Query(text="dogs bark")], [ranked("query: find.", "dogs")])
+    assert names(after) == "ab"  # "query:" and "find." are in every tail, and are not taken off
+    assert len(model.prompts[0].tails) == 1
+
+
 def test_some_heads_alone_may_decide() -> None:
     texts = ["x x x dogs bark", "dogs sleep"]  # head 0-1 sees no more than "[n]" and three words
     everything = AttentionReranker(WordModel(), TEMPLATE, keep=2, heads=[Head(0, 0)])
@@ -168,20 +197,21 @@ def test_some_heads_alone_may_decide() -> None:
 
 
 def test_candidates_that_do_not_fit_follow_behind_and_are_counted() -> None:
-    model = WordModel(window=14)  # "Read:", two tails of up to four words, "[n]" and one word a document
+    # 32 for the chat format, "Read:", two tails of up to four words, "[n]" and one word a document
+    model = WordModel(window=46)
     ranking = ranked("a1", "b1", "c1", "d1", "dogs")
     [after] = AttentionReranker(model, TEMPLATE, keep=5).rerank([Query(text="dogs bark")], [ranking])
     assert names(after) == "abcde"
     assert after.notes == {"scored": 4, "left_out": 1, "prompt_tokens": 7, "cached_tokens": 3}
     assert after[4].origin == "first"
-    with pytest.raises(ConfigError, match="shows at least one passage, here 7 tokens of 6"):
-        AttentionReranker(WordModel(window=6), TEMPLATE, keep=5).rerank([Query(text="dogs bark")], [ranking])
+    with pytest.raises(ConfigError, match="shows at least one passage, here 39 tokens of 38"):
+        AttentionReranker(WordModel(window=38), TEMPLATE, keep=5).rerank([Query(text="dogs bark")], [ranking])
 
 
 def test_a_prompt_without_its_parts_in_order_is_refused() -> None:
-    for text in ("{question} {documents}", "{documents}", "Sys.\n---\n{documents} {question}"):
-        with pytest.raises(PromptError, match="expected one message"):
-            halves(Template.parse(text, name="mine", fields=FIELDS))
+    for text in ("{question} {documents}", "{documents}", "{evidence} {documents} {question}", "{question}"):
+        with pytest.raises(PromptError, match=r"and \{question\} behind it"):
+            attention_prompt(Template.parse(text, name="mine", fields=FIELDS), ["?"], ["x"])
 
 
 def test_a_pipeline_without_a_model_that_attends_is_refused_with_the_reason() -> None:

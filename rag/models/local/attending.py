@@ -116,6 +116,33 @@ def reading(model: PreTrainedModel, encoded: Encoded, layers: Sequence[int]) -> 
     return Reading(encoded.offsets, logprobs, entropies, np.stack([maps[layer] for layer in wanted]))
 
 
+def writing(
+    model: PreTrainedModel, prompt: Sequence[int], *, ends: frozenset[int], max_tokens: int
+) -> tuple[list[int], NDArray[np.int64]]:
+    """The tokens written greedily, and for each where every head looked: (steps, layers, heads)."""
+    cache = DynamicCache()
+    read_in_pieces(model, prompt[:-1], cache)
+    token = prompt[-1]
+    written: list[int] = []
+    looks: list[NDArray[np.int64]] = []
+    while len(written) < max_tokens:
+        top: dict[int, NDArray[np.int64]] = {}
+
+        def note(layer: int, weights: Tensor, top: dict[int, NDArray[np.int64]] = top) -> None:
+            top[layer] = weights[:, -1].argmax(-1).cpu().numpy()
+
+        logits = read(model, [token], cache, look=Look(note))
+        assert logits is not None
+        token = int(logits[-1].argmax())
+        if token in ends:
+            break
+        written.append(token)
+        looks.append(np.stack([top[layer] for layer in sorted(top)]))
+    config = model.config.get_text_config(decoder=True)
+    empty = np.empty((0, config.num_hidden_layers, config.num_attention_heads), np.int64)
+    return written, np.stack(looks) if looks else empty
+
+
 def check_heads(model: PreTrainedModel, heads: Sequence[Head] | None) -> None:
     """Refuse heads that the model does not have.
 

@@ -8,14 +8,15 @@ from functools import partial
 from threading import Lock
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from transformers.cache_utils import DynamicCache
 
 from rag.errors import ModelError
-from rag.models.attention import Attended, AttentionPrompt, Head, Reading
+from rag.models.attention import Anatomy, Attended, AttentionPrompt, Head, Reading, Writing
 from rag.models.choices import probabilities
 from rag.models.llm import AS_SET, Choice, Completion, Message, Sampling
-from rag.models.local.attending import READ_TOKENS, Asked, attention, reading
+from rag.models.local.attending import READ_TOKENS, Asked, attention, reading, writing
 from rag.models.local.chat import Chat
 from rag.models.local.grammar import Grammar, grammar_tokenizer
 from rag.models.local.loading import Loaded, Loader
@@ -119,6 +120,25 @@ class TransformersModel:
         if len(encoded.ids) > limit:
             raise self._too_long(len(encoded.ids), limit)
         return self.worker.run(lambda: reading(loaded.model, encoded, layers))
+
+    def write_watched(self, messages: Sequence[Message], *, max_tokens: int) -> Writing:
+        loaded, chat = self._attending(), self.chat
+        text = chat.text(messages)
+        encoded = chat.encode(text.text, marked=text.marked)
+        if len(encoded.ids) + max_tokens > loaded.window:
+            raise self._too_long(len(encoded.ids) + max_tokens, loaded.window)
+        written, looks = self.worker.run(
+            lambda: writing(loaded.model, encoded.ids, ends=loaded.ends, max_tokens=max_tokens)
+        )
+        passages = tuple(encoded.within(start, end) for start, end in text.passages)
+        return Writing(np.array(encoded.ids), passages, np.array(written, np.int64), chat.decode(written), looks)
+
+    @property
+    def anatomy(self) -> Anatomy:
+        loaded = self.loader.load()
+        config = loaded.model.config.get_text_config(decoder=True)
+        layers, heads = int(config.num_hidden_layers), int(config.num_attention_heads)
+        return Anatomy(loaded.name, loaded.revision, loaded.digest, layers, heads)
 
     def close(self) -> None:
         """End what is being written, and free the memory."""

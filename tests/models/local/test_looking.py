@@ -24,6 +24,7 @@ from transformers import (
 
 from rag.errors import ModelError
 from rag.models.attention import AttendingModel, AttentionPrompt, Head, ReadingModel
+from rag.models.llm import Message, Sampling
 from rag.models.local.loading import Loader
 from rag.models.local.model import TransformersModel
 from rag.types import Usage
@@ -151,3 +152,17 @@ def test_what_is_not_there_or_too_long_is_refused(model: TransformersModel) -> N
         model.read("dogs " * 3000)
     with pytest.raises(ModelError, match="layers 0 to 2, not 3"):
         model.read("dogs", layers=[3])
+
+
+def test_what_each_head_looks_at_while_writing_is_that_of_whole_maps(model: TransformersModel) -> None:
+    text = f"Repeat: {DOGS}"
+    writing = model.write_watched([Message("user", text, ((8, len(text)),))], max_tokens=6)
+    prompt = list(model.chat.ids(model.chat.text([Message("user", text)]).text))
+    assert writing.prompt.tolist() == prompt
+    assert writing.text == model.complete([Message("user", text)], Sampling(max_tokens=6)).text
+    assert model.chat.decode(prompt[slice(*writing.passages[0])]).strip() == DOGS
+    maps = whole_maps(model, prompt + writing.written.tolist())
+    for step in range(len(writing.written)):
+        row = maps[:, :, len(prompt) - 1 + step, : len(prompt) + step]
+        top = np.take_along_axis(row, writing.looks[step][..., None], -1)[..., 0]
+        np.testing.assert_allclose(top, row.max(-1), atol=1e-5)  # the greatest, or one as great
