@@ -1,16 +1,20 @@
 """The pipeline for ``async`` code: the same generator, driven from one thread of its own.
 
-Each event is pulled when it is asked for, which gives back-pressure for nothing. One thread, so that a cancelled
-consumer's close waits behind the step that runs, and the generator's ``finally`` runs too.
+Each event is pulled when it is asked for, which gives back-pressure for nothing. One thread a question, so that as many
+are answered at the same time as there are callers, and a cancelled caller's close waits behind the step that runs: the
+generator's ``finally`` runs too, which ends the work of a model server.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
+
+from rag.events import Answered
 
 if TYPE_CHECKING:
     from rag.events import Event
@@ -35,14 +39,19 @@ class AsyncPipeline:
         principals: frozenset[str] | None = None,
         history: Sequence[Turn] = (),
     ) -> Answer:
-        return await _in_thread(
-            partial(self.pipeline.ask, question, filter=filter, principals=principals, history=history)
-        )
+        stream = self.stream([question], filter=filter, principals=principals, history=history)
+        async with aclosing(stream) as events:
+            async for event in events:
+                if isinstance(event, Answered):
+                    return event.answer
+        raise AssertionError("a stream ends with an answer for each question")
 
     async def ask_many(
         self, questions: Sequence[str], *, filter: Condition | None = None, principals: frozenset[str] | None = None
     ) -> list[Answer]:
-        return await _in_thread(partial(self.pipeline.ask_many, questions, filter=filter, principals=principals))
+        async with aclosing(self.stream(questions, filter=filter, principals=principals)) as events:
+            answers = {event.at: event.answer async for event in events if isinstance(event, Answered)}
+        return [answers[at] for at in range(len(questions))]
 
     async def search(
         self, question: str, *, filter: Condition | None = None, principals: frozenset[str] | None = None
@@ -68,7 +77,7 @@ class AsyncPipeline:
         filter: Condition | None = None,
         principals: frozenset[str] | None = None,
         history: Sequence[Turn] = (),
-    ) -> AsyncIterator[Event]:
+    ) -> AsyncGenerator[Event, None]:
         """The events of `Pipeline.stream`, pulled one at a time."""
         events = self.pipeline.stream(questions, filter=filter, principals=principals, history=history)
         loop = asyncio.get_running_loop()
