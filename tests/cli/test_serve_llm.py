@@ -17,7 +17,8 @@ import yaml
 FAKE = """#!{python}
 import json, os, signal, sys, threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
-seen = {{"arguments": sys.argv[1:], "environment": {{k: v for k, v in os.environ.items() if k.startswith(("VLLM", "HF_"))}}}}
+environment = {{k: v for k, v in os.environ.items() if k.startswith(("VLLM", "HF_"))}}
+seen = {{"arguments": sys.argv[1:], "environment": environment}}
 open({told!r}, "w").write(json.dumps(seen))
 if "--fail" in sys.argv:
     sys.exit(7)
