@@ -15,15 +15,18 @@ T = TypeVar("T")
 class ScriptedModel:
     """Gives `replies` one after the other and keeps what it was asked in `asked` and `samplings`; streams word by word.
 
-    Where it is to choose, it gives `choices`, probabilities by option. An exception among either is raised. Tokens are
-    counted as words.
+    A reply given as tokens is streamed as they are, with how probable they were. Where it is to choose, it gives
+    `choices`, probabilities by option. An exception among either is raised. Tokens are counted as words.
 
     Raises:
         AssertionError: asked more often than there are replies, or choices.
     """
 
     def __init__(
-        self, replies: Sequence[str | Exception] = (), *, choices: Sequence[Mapping[str, float] | Exception] = ()
+        self,
+        replies: Sequence[str | Sequence[Token] | Exception] = (),
+        *,
+        choices: Sequence[Mapping[str, float] | Exception] = (),
     ) -> None:
         self.replies = list(replies)
         self.choices = list(choices)
@@ -32,14 +35,13 @@ class ScriptedModel:
         self._replies, self._choices = iter(self.replies), iter(self.choices)
 
     def complete(self, messages: Sequence[Message], sampling: Sampling = AS_SET) -> Completion:
-        reply = self._next(self._replies, messages, sampling)
+        reply = "".join(token.text for token in _tokens(self._next(self._replies, messages, sampling)))
         return Completion(reply, _usage(messages, reply))
 
     def stream(self, messages: Sequence[Message], sampling: Sampling = AS_SET) -> Iterator[Token | Usage]:
-        reply = self._next(self._replies, messages, sampling)
-        for word in re.findall(r"\s*\S+|\s+", reply):
-            yield Token(word)
-        yield _usage(messages, reply)
+        tokens = _tokens(self._next(self._replies, messages, sampling))
+        yield from tokens
+        yield _usage(messages, "".join(token.text for token in tokens))
 
     def choose(self, messages: Sequence[Message], options: Sequence[str]) -> Choice:
         shares = self._next(self._choices, messages, AS_SET)
@@ -58,6 +60,10 @@ class ScriptedModel:
         if isinstance(reply, Exception):
             raise reply
         return reply
+
+
+def _tokens(reply: str | Sequence[Token]) -> Sequence[Token]:
+    return [Token(word) for word in re.findall(r"\s*\S+|\s+", reply)] if isinstance(reply, str) else reply
 
 
 def _usage(messages: Sequence[Message], reply: str) -> Usage:
