@@ -19,6 +19,7 @@ from typing import Literal, TypeAlias
 
 Scalar: TypeAlias = str | int | float | bool | None
 Meta: TypeAlias = Mapping[str, Scalar]
+Verdict: TypeAlias = Literal["supported", "weak", "unsupported"]
 PartKind: TypeAlias = Literal["page", "slide", "sheet", "chapter", "heading", "table", "code", "row"]
 
 
@@ -345,18 +346,47 @@ class Dropped:
     score: float
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Support:
+    """How far the cited evidence carries a sentence, and what that rests on (`rag.cite.support`).
+
+    Attributes:
+        words: share of the sentence's content words that the evidence has, 0 to 1.
+        quoted: the evidence has the sentence word for word; nothing else was looked at.
+        missing: numbers and names of the sentence that the evidence does not give for this.
+        contrary: content words that one of the two denies and the other does not.
+        swapped: names that stand where the evidence has another name.
+        cosine: with the nearest sentence of the evidence; ``None`` where no embedder was asked.
+        entailment: the probability that the evidence implies the sentence; ``None`` without such a model.
+        contradiction: the probability that it rules the sentence out.
+    """
+
+    verdict: Verdict
+    words: float
+    quoted: bool = False
+    missing: tuple[str, ...] = ()
+    contrary: tuple[str, ...] = ()
+    swapped: tuple[str, ...] = ()
+    cosine: float | None = None
+    entailment: float | None = None
+    contradiction: float | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Citation:
     """The range ``[start, end)`` of the answer's text that the numbered evidence supports (numbers from 1).
 
     `spans` says, for each number, where in the source: the sentence itself where the answer quotes it word for word,
-    else the whole of that evidence.
+    else the whole of that evidence. `support` is ``None`` where nobody checked. `moved_from` are the numbers that the
+    answer named before it was found to rest on others.
     """
 
     start: int
     end: int
     evidence: tuple[int, ...]
     spans: tuple[Span, ...] = ()
+    support: Support | None = None
+    moved_from: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -418,7 +448,8 @@ class Answer:
 
     `mode` is ``"extractive"`` where the text is quoted from the sources and ``"generated"`` where a language model
     wrote it. An abstained answer has a `reason` and keeps the best evidence found. `dropped_citations` counts markers
-    that named no given source.
+    that named no given source; `uncited` are the ranges of sentences that state something and name no source, where
+    the citer looks for them.
     """
 
     query: str
@@ -430,6 +461,7 @@ class Answer:
     abstained: bool = False
     reason: str = ""
     dropped_citations: int = 0
+    uncited: tuple[tuple[int, int], ...] = ()
     trace: Trace = field(default=Trace(), compare=False)
 
 

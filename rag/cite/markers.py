@@ -9,11 +9,13 @@ from dataclasses import dataclass, replace
 
 from rag.cite.base import Cited
 from rag.text.sentences import sentences
-from rag.types import Citation, Evidence
+from rag.types import Citation, Evidence, Span
 
 _NUMBERS = r"\d{1,9}(?:\s*[-–—]\s*\d{1,9})?"
 _MARKER = re.compile(rf"[\[［【]\s*({_NUMBERS}(?:\s*[,;，、]\s*{_NUMBERS})*)\s*[\]］】]")
 _PART = re.compile(r"(\d+)(?:\s*[-–—]\s*(\d+))?")
+_SPACE_BEFORE_STOP = re.compile(r"\s+([.,;:!?。，；：！？])")
+_LAST_STOP = re.compile(r"(?<=.)\\?[.,;:!?。，；：！？]$")
 _CODE = re.compile(r"```.*?(?:```|\Z)|`[^`\n]+`", re.DOTALL)
 
 
@@ -26,56 +28,99 @@ class MarkerCiter:
     """
 
     def cite(self, text: str, evidence: Sequence[Evidence], *, given: Collection[int] | None = None) -> Cited:
-        final, markers, dropped = _resolved(text, range(1, len(evidence) + 1) if given is None else given)
-        blanked = _blanked(final, markers)
-        spans = sentences(blanked)
-        starts = [start for start, _ in spans]
-        found: dict[int, Citation] = {}
-        for marker in markers:
-            at = _sentence_of(marker, final, spans, starts)
-            if at is None:
-                continue
-            start, end = spans[at]
-            held = found.get(at) or Citation(start, end, ())
-            found[at] = Citation(
-                min(held.start, marker.start),
-                max(held.end, marker.end),
-                tuple(dict.fromkeys(held.evidence + marker.numbers)),
-            )
-        citations = (found[at] for at in sorted(found))
-        return Cited(final, tuple(_with_spans(citation, blanked, evidence) for citation in citations), dropped)
-
-
-def _with_spans(citation: Citation, blanked: str, evidence: Sequence[Evidence]) -> Citation:
-    """The citation with a span a number: the sentence where the evidence has it word for word, else all of it."""
-    words = blanked[citation.start : citation.end].split()
-    pattern = re.compile(r"\s+".join(map(_either_bracket, words))) if words else None
-    spans = []
-    for number in citation.evidence:
-        cited = evidence[number - 1]
-        match = pattern.search(cited.text) if pattern else None
-        start = cited.span.start
-        spans.append(replace(cited.span, start=start + match.start(), end=start + match.end()) if match else cited.span)
-    return replace(citation, spans=tuple(spans))
-
-
-def _either_bracket(word: str) -> str:
-    """A pattern of the word in which round brackets also stand for square ones: a quote shows ``[13]`` as ``(13)``."""
-    return re.escape(word).replace(r"\(", r"[(\[［【]").replace(r"\)", r"[)\]］】]")
+        marked = read(text, range(1, len(evidence) + 1) if given is None else given)
+        citations = (
+            Citation(part.start, part.end, part.numbers, spans_of(part.text, part.numbers, evidence))
+            for part in marked.sentences
+            if part.markers
+        )
+        return Cited(marked.text, tuple(citations), marked.dropped)
 
 
 @dataclass(frozen=True, slots=True)
-class _Marker:
+class Marker:
+    """A marker in the final text and the evidence it names."""
+
     start: int
     end: int
     numbers: tuple[int, ...]
 
 
-def _resolved(text: str, given: Collection[int]) -> tuple[str, list[_Marker], int]:
+@dataclass(frozen=True, slots=True)
+class MarkedSentence:
+    """A sentence with its markers at ``[start, end)`` of the final text; `text` is it without them."""
+
+    start: int
+    end: int
+    text: str
+    markers: tuple[Marker, ...] = ()
+
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """The evidence named, each once, in the order of the markers."""
+        return tuple(dict.fromkeys(number for marker in self.markers for number in marker.numbers))
+
+
+@dataclass(frozen=True, slots=True)
+class Marked:
+    """An answer without the numbers that name nothing, cut into sentences."""
+
+    text: str
+    sentences: tuple[MarkedSentence, ...]
+    dropped: int
+
+
+def read(text: str, given: Collection[int]) -> Marked:
+    """Find the markers of `text` that name evidence in `given`, and the sentence of each."""
+    final, markers, dropped = _resolved(text, given)
+    blanked = _blanked(final, markers)
+    spans = sentences(blanked)
+    starts = [start for start, _ in spans]
+    of_sentence: dict[int, list[Marker]] = {}
+    for marker in markers:
+        at = _sentence_of(marker, final, spans, starts)
+        if at is not None:
+            of_sentence.setdefault(at, []).append(marker)
+    found = []
+    for at, (start, end) in enumerate(spans):
+        own = of_sentence.get(at, [])
+        first = min([start, *(marker.start for marker in own)])
+        last = max([end, *(marker.end for marker in own)])
+        found.append(MarkedSentence(first, last, _joined(blanked[first:last]), tuple(own)))
+    return Marked(final, tuple(found), dropped)
+
+
+def spans_of(text: str, numbers: Sequence[int], evidence: Sequence[Evidence]) -> tuple[Span, ...]:
+    """A span for each number: the sentence where that evidence has it word for word, else all of the evidence."""
+    return tuple(quote(text, evidence[number - 1]) or evidence[number - 1].span for number in numbers)
+
+
+def quote(text: str, evidence: Evidence) -> Span | None:
+    """Where the evidence has `text` word for word, whatever the white space between them."""
+    words = text.split()
+    match = re.search(r"\s+".join(map(_pattern, words)), evidence.text) if words else None
+    if match is None:
+        return None
+    start = evidence.span.start
+    return replace(evidence.span, start=start + match.start(), end=start + match.end())
+
+
+def _pattern(word: str) -> str:
+    """Of the word in a source: a quote shows ``[13]`` as ``(13)``, and a source may have a space before its stop."""
+    written = re.escape(word).replace(r"\(", r"[(\[［【]").replace(r"\)", r"[)\]］】]")
+    return _LAST_STOP.sub(r"\\s*\g<0>", written)
+
+
+def _joined(blanked: str) -> str:
+    """One line, no space left before a stop where a marker stood: ``bark [1].`` is ``bark.``"""
+    return _SPACE_BEFORE_STOP.sub(r"\1", " ".join(blanked.split()))
+
+
+def _resolved(text: str, given: Collection[int]) -> tuple[str, list[Marker], int]:
     """The text without numbers not `given`, the markers left in it, and how many parts of markers were taken out."""
     code = [match.span() for match in _CODE.finditer(text)]
     final = ""
-    markers: list[_Marker] = []
+    markers: list[Marker] = []
     dropped = last = 0
     for match in _MARKER.finditer(text):
         if any(start <= match.start() < end for start, end in code):
@@ -86,7 +131,7 @@ def _resolved(text: str, given: Collection[int]) -> tuple[str, list[_Marker], in
         last = match.end()
         if numbers:
             written = "".join(f"[{number}]" for number in numbers) if invalid else match[0]
-            markers.append(_Marker(len(final), len(final) + len(written), numbers))
+            markers.append(Marker(len(final), len(final) + len(written), numbers))
             final += written
         else:
             final = final.rstrip(" \t")  # "Dogs bark [9]." becomes "Dogs bark."
@@ -108,7 +153,7 @@ def _numbers(written: str, given: Collection[int]) -> tuple[tuple[int, ...], int
     return tuple(valid), invalid
 
 
-def _blanked(text: str, markers: Sequence[_Marker]) -> str:
+def _blanked(text: str, markers: Sequence[Marker]) -> str:
     """The text with white space for markers: same length, so that offsets of its sentences hold in the text.
 
     A marker at the end of a line ends the sentence, whatever the next line begins with.
@@ -123,7 +168,7 @@ def _blanked(text: str, markers: Sequence[_Marker]) -> str:
     return "".join(pieces) + text[last:]
 
 
-def _sentence_of(marker: _Marker, text: str, spans: Sequence[tuple[int, int]], starts: Sequence[int]) -> int | None:
+def _sentence_of(marker: Marker, text: str, spans: Sequence[tuple[int, int]], starts: Sequence[int]) -> int | None:
     """The position of the sentence a marker belongs to: the one around or before it, or after it on its line."""
     after = bisect_left(starts, marker.start)
     before = after - 1

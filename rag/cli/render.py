@@ -14,9 +14,11 @@ from rag.cli.options import colours
 if TYPE_CHECKING:
     from rag.index.reader import Reader
     from rag.pipeline.pipeline import SearchResult
-    from rag.types import Answer, Evidence, Location, Meta, Ranking, Span, StageRecord, Trace
+    from rag.types import Answer, Evidence, Location, Meta, Ranking, Span, StageRecord, Support, Trace, Verdict
 
 Locate: TypeAlias = "Callable[[Span], Location]"
+
+DOUBT: Mapping[Verdict, str] = {"weak": "weakly supported", "unsupported": "unsupported"}
 
 VERSION = 1  # of the JSON shapes; raised when a field changes its meaning or goes away
 
@@ -30,8 +32,8 @@ def to_json(value: object) -> str:
 
 
 def answer(result: Answer, *, locate: Locate, with_text: bool = True) -> str:
-    """The answer, then each cited source with its place and the quoted text."""
-    lines = [result.text, ""] if with_text else [""]
+    """The answer, then each cited source with its place and the quoted text, and what is not well supported."""
+    lines = [marked(result), ""] if with_text else [""]
     cited = sorted({number for citation in result.citations for number in citation.evidence})
     shown = cited or (range(1, min(3, len(result.evidence)) + 1) if result.abstained else [])
     if result.abstained and shown:
@@ -44,18 +46,69 @@ def answer(result: Answer, *, locate: Locate, with_text: bool = True) -> str:
         lines += _quote(
             [evidence.text[span.start - evidence.span.start : span.end - evidence.span.start] for span in spans]
         )
+    lines += doubts(result)
     lines.append("")
     facts = [f"mode: {result.mode}", count(len(cited), "source"), f"{result.trace.seconds * 1000:.0f} ms"]
     if result.usage.requests:
         facts.append(f"{result.usage.prompt_tokens}+{result.usage.completion_tokens} tokens")
     if result.usage.price:
         facts.append(f"price {result.usage.price:.6g}")
+    facts += checked(result)
     if result.dropped_citations:
         facts.append(f"{count(result.dropped_citations, 'invented citation')} dropped")
     if result.abstained:
         facts.insert(1, f"abstained: {result.reason}")
     lines.append(_dim(" · ".join(facts)))
     return "\n".join(lines)
+
+
+def marked(result: Answer) -> str:
+    """The answer's text with a word behind each cited sentence that its source does not clearly support."""
+    text = result.text
+    for citation in reversed(result.citations):
+        if citation.support and citation.support.verdict != "supported":
+            text = f"{text[: citation.end]} ({DOUBT[citation.support.verdict]}){text[citation.end :]}"
+    return text
+
+
+def doubts(result: Answer) -> list[str]:
+    """A line for each sentence that is not clearly supported: which one, and why."""
+    lines = []
+    for citation in result.citations:
+        if citation.support and citation.support.verdict != "supported":
+            sentence = textwrap.shorten(result.text[citation.start : citation.end], 60, placeholder=" …")
+            lines.append(f'{DOUBT[citation.support.verdict]}: "{sentence}" {reason(citation.support)}')
+    for start, end in result.uncited:
+        lines.append(f'without a source: "{textwrap.shorten(result.text[start:end], 60, placeholder=" …")}"')
+    return ["", *lines] if lines else []
+
+
+def reason(support: Support) -> str:
+    """What speaks against a sentence, in words: ``not in its source: 1998``."""
+    said = []
+    if support.missing:
+        said.append(f"not in its source: {', '.join(support.missing)}")
+    if support.contrary:
+        said.append(f"one of the two denies: {', '.join(support.contrary)}")
+    if support.swapped:
+        said.append(f"its source has another name for: {', '.join(support.swapped)}")
+    if support.entailment is not None:
+        said.append(f"implied with probability {support.entailment:.2f}")
+    return "; ".join(said or [f"{support.words:.0%} of its words are in its source"])
+
+
+def checked(result: Answer) -> list[str]:
+    """For the summary: how many cited sentences are supported, nothing where none was checked or all are quotes."""
+    verdicts = [citation.support.verdict for citation in result.citations if citation.support]
+    facts = []
+    if verdicts and not all(citation.support and citation.support.quoted for citation in result.citations):
+        facts.append(f"{verdicts.count('supported')} of {len(verdicts)} cited sentences supported")
+    moved = sum(bool(citation.moved_from) for citation in result.citations)
+    if moved:
+        facts.append(f"{count(moved, 'citation')} moved to a better source")
+    if result.uncited:
+        facts.append(f"{count(len(result.uncited), 'sentence')} without a source")
+    return facts
 
 
 def _spans(result: Answer, number: int) -> list[Span]:
@@ -92,10 +145,13 @@ def answer_record(result: Answer, locate: Locate, *, explain: bool = False) -> d
                     }
                     for number, span in zip(part.evidence, part.spans, strict=True)
                 ],
+                "support": asdict(part.support) if part.support else None,
+                "moved_from": list(part.moved_from),
             }
             for part in result.citations
         ],
         "dropped_citations": result.dropped_citations,
+        "uncited": [{"start": start, "end": end} for start, end in result.uncited],
         "evidence": [_evidence_record(number, part) for number, part in enumerate(result.evidence, 1)],
         "usage": asdict(result.usage),
         "milliseconds": round(result.trace.seconds * 1000, 3),
@@ -220,7 +276,7 @@ def trace(value: Trace) -> str:
 
 
 def _remark(record: StageRecord, before: Ranking | None) -> str:
-    if record.stage in ("transform", "retrieve"):
+    if record.stage in ("transform", "retrieve", "trigger"):
         return _noted(record.notes)
     if record.stage in ("expand", "compress"):
         return _compressed(record.notes)
@@ -232,7 +288,7 @@ def _remark(record: StageRecord, before: Ranking | None) -> str:
         said += f", {record.notes['cached_tokens']} from the cache" if record.notes.get("cached_tokens") else ""
         return said + (f", price {record.notes['price']:.6g}" if record.notes.get("price") else "")
     if record.stage == "cite":
-        return f"{record.notes['dropped']} dropped" if record.notes.get("dropped") else ""
+        return _noted(record.notes)
     if record.stage == "rerank" and before is not None and record.rankings:
         moved = ", ".join(moves(before, record.rankings[-1])[:4])
         return "; ".join(said for said in (_noted(record.notes), moved) if said)

@@ -222,7 +222,7 @@ class Run:
         with self.clock("rag.cite", citer.use) as clock:
             cited = citer.run.cite(text, work.evidence, given=outcome.given)
         kept, dropped = len(cited.citations), cited.dropped
-        work.record("cite", citer.use, clock.seconds, kept + dropped, kept, notes={"dropped": dropped})
+        work.record("cite", citer.use, clock.seconds, kept + dropped, kept, notes=cited.notes)
         return Answered(
             work.at,
             Answer(
@@ -235,6 +235,7 @@ class Run:
                 abstained=outcome.abstained,
                 reason=outcome.reason,
                 dropped_citations=cited.dropped,
+                uncited=() if outcome.abstained else cited.uncited,
                 trace=Trace(tuple(work.records)),
             ),
         )

@@ -13,7 +13,7 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from rag import library
 from rag.chunk.specs import ChunkerSpec, RecursiveSpec
-from rag.cite.specs import CiterSpec, MarkersSpec
+from rag.cite.specs import CheckedSpec, CiterSpec
 from rag.compress.specs import CompressorSpec, WholeChunksSpec
 from rag.config import dump, layers
 from rag.config.messages import explain
@@ -79,7 +79,7 @@ class AskSpec(Spec):
     """When else to retrieve, and with what; null: once, with the question, before anything is written."""
     generate: Annotated[GeneratorSpec, Use("generate")] = ExtractiveSpec()
     """What writes the answer."""
-    cite: Annotated[CiterSpec, Use("cite")] = MarkersSpec()
+    cite: Annotated[CiterSpec, Use("cite")] = CheckedSpec()
     """What checks the answer's citations."""
 
 

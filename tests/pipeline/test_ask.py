@@ -74,7 +74,7 @@ def test_a_stream_retrieves_then_compresses_then_writes_then_answers(pipeline: P
 def test_the_trace_names_every_stage_with_its_counts(pipeline: Pipeline) -> None:
     trace = pipeline.ask("When did the Vasa sink?").trace
     assert [record.stage for record in trace.stages] == ["retrieve", "retrieve", "fuse", "compress", "generate", "cite"]
-    assert [record.use for record in trace.stages] == ["dense", "sparse", "zscore", "none", "extractive", "markers"]
+    assert [record.use for record in trace.stages] == ["dense", "sparse", "zscore", "none", "extractive", "checked"]
     dense, sparse, fuse = trace.stages[:3]
     assert fuse.taken == dense.given + sparse.given
     assert trace.seconds == pytest.approx(sum(record.seconds for record in trace.stages))
