@@ -1,0 +1,198 @@
+"""Measure the micro model: answers by kind and number of chunks, and how well its attention ranks the chunks.
+
+    cd benchmarks && python -m microlm.evaluate [--contexts 100] [--json results.jsonl]
+
+Answers: greedy, by a plain prefill; `cited` is the share whose source number is right too. Ranking: a chunk's score is
+the attention from the question's tokens to its tokens, summed; calibrated: less what a content-free question gives it
+(ICR, arXiv:2410.02642). Heads are chosen by their own reciprocal rank on the first half of the contexts and tested on
+the second (as in QRHead, arXiv:2506.09944). The reciprocal rank is that of the best gold chunk. The last line sums up.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from microlm import data
+from microlm.data import Context, Kind, Question
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+
+MODEL = Path(__file__).parent / "model"
+SIZES = (2, 4, 6, 8, 10, 12)
+HEADS = 3
+"""How many heads are chosen."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A question with what the model replied."""
+
+    chunks: int
+    question: Question
+    reply: str
+
+    @property
+    def right(self) -> bool:
+        return self.reply.split()[:1] == [self.question.answer]
+
+    @property
+    def cited(self) -> bool:
+        return self.reply == data.reply(self.question)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", type=Path, default=MODEL)
+    parser.add_argument("--contexts", type=int, default=100, help="contexts of each number of chunks")
+    parser.add_argument("--seed", type=int, default=2027)
+    parser.add_argument("--json", type=Path, help="append one JSON line a row")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    model, tokenizer = load(arguments.model)
+    rows: list[dict[str, float | str]] = []
+    everything: list[Answered] = []
+    for chunks in SIZES:
+        answered = [
+            one
+            for context, questions in examples(arguments.seed, chunks=chunks, contexts=arguments.contexts)
+            for one in ask(model, tokenizer, context, questions)
+        ]
+        everything += answered
+        rows.append({"measured": "answers", "chunks": chunks, **shares(answered)})
+        print(line(rows[-1]), flush=True)
+    for kind, figures in rankings(model, tokenizer, arguments.seed + 1, contexts=arguments.contexts).items():
+        rows.append({"measured": "ranking", "kind": kind, **figures})
+        print(line(rows[-1]), flush=True)
+    if arguments.json:
+        with arguments.json.open("a", encoding="utf-8") as out:
+            out.writelines(json.dumps(row) + "\n" for row in rows)
+    total = shares([one for one in everything if 4 <= one.chunks <= 8])
+    print(f"at 4 to 8 chunks: {line(total)}; {len(everything)} questions in all")
+
+
+def load(path: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """The model in float32 with attention that can be seen, and its tokenizer; nothing is fetched."""
+    model = AutoModelForCausalLM.from_pretrained(
+        path, dtype=torch.float32, attn_implementation="eager", local_files_only=True
+    )
+    return model.eval(), AutoTokenizer.from_pretrained(path, local_files_only=True)
+
+
+def examples(seed: int, *, chunks: int, contexts: int) -> list[tuple[Context, list[Question]]]:
+    """Contexts with up to two questions of each kind, the same for the same seed."""
+    rng = random.Random(f"{seed} {chunks}")
+    drawn = []
+    for _ in range(contexts):
+        context = data.make_context(rng, chunks)
+        questions: list[Question] = []
+        for kind in data.KINDS:
+            alike = [question for question in context.questions if question.kind == kind]
+            questions += rng.sample(alike, min(2, len(alike)))
+        drawn.append((context, questions))
+    return drawn
+
+
+@torch.no_grad()
+def ask(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, context: Context, questions: Sequence[Question]
+) -> list[Answered]:
+    """Greedy replies, each by a prefill of the whole prompt."""
+    answered = []
+    for question in questions:
+        prompt = tokenizer(data.head(context.chunks) + data.tail(question.text), return_tensors="pt")
+        tokens = model.generate(**prompt, max_new_tokens=4, do_sample=False)[0, prompt["input_ids"].shape[1] :]
+        answered.append(Answered(len(context.chunks), question, tokenizer.decode(tokens, skip_special_tokens=True)))
+    return answered
+
+
+def shares(answered: Sequence[Answered]) -> dict[str, float]:
+    """The share of right answers of each kind, and of right ones with the right source."""
+    figures: dict[str, float] = {}
+    for kind in data.KINDS:
+        alike = [one for one in answered if one.question.kind == kind]
+        if alike:
+            figures[kind] = sum(one.right for one in alike) / len(alike)
+            figures[f"{kind}_cited"] = sum(one.cited for one in alike) / len(alike)
+    return figures
+
+
+def rankings(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, seed: int, *, contexts: int
+) -> dict[Kind, dict[str, float]]:
+    """By kind the mean reciprocal rank of the best gold chunk among 8, by each way to score the chunks."""
+    seen: dict[Kind, list[tuple[tuple[int, ...], torch.Tensor, torch.Tensor]]] = defaultdict(list)
+    for context, questions in examples(seed, chunks=8, contexts=contexts):
+        free = attention(model, tokenizer, context, data.CONTENT_FREE)
+        for question in questions:
+            plain = attention(model, tokenizer, context, question.text)
+            seen[question.kind].append((question.gold, plain, plain - free))
+    figures: dict[Kind, dict[str, float]] = {}
+    for kind, scored in seen.items():
+        half = len(scored) // 2
+        chosen = best_heads([(gold, calibrated) for gold, _, calibrated in scored[:half]])
+        test = scored[half:]
+        figures[kind] = {
+            "all_heads": mean(reciprocal_rank(plain.sum((0, 1)), gold) for gold, plain, _ in test),
+            "all_heads_calibrated": mean(reciprocal_rank(net.sum((0, 1)), gold) for gold, _, net in test),
+            "chosen": mean(reciprocal_rank(sum(plain[at] for at in chosen), gold) for gold, plain, _ in test),
+            "chosen_calibrated": mean(reciprocal_rank(sum(net[at] for at in chosen), gold) for gold, _, net in test),
+            "heads": " ".join(f"{layer}-{head}" for layer, head in chosen),
+            "questions": len(test),
+        }
+    return figures
+
+
+@torch.no_grad()
+def attention(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, context: Context, question: str
+) -> torch.Tensor:
+    """(layers, heads, chunks): from the question's tokens, on average, to all tokens of a chunk."""
+    text = data.head(context.chunks)
+    encoded = tokenizer(text + data.tail(question), return_tensors="pt", return_offsets_mapping=True)
+    starts = encoded.pop("offset_mapping")[0, :, 0]
+    maps = torch.stack(model(**encoded, output_attentions=True).attentions)[:, 0]  # (layers, heads, tokens, tokens)
+    looking = maps[:, :, starts >= len(text)].mean(2)
+    scores, at = [], 0
+    for chunk in context.chunks:
+        at = text.index(chunk, at)
+        scores.append(looking[:, :, (starts >= at) & (starts < at + len(chunk))].sum(-1))
+        at += len(chunk)
+    return torch.stack(scores, -1)
+
+
+def best_heads(scored: Sequence[tuple[tuple[int, ...], torch.Tensor]]) -> list[tuple[int, int]]:
+    """The heads that alone rank the gold chunk best, best first."""
+    layers, heads, _ = scored[0][1].shape
+    found = {
+        (layer, head): mean(reciprocal_rank(scores[layer, head], gold) for gold, scores in scored)
+        for layer in range(layers)
+        for head in range(heads)
+    }
+    return sorted(found, key=lambda at: (-found[at], at))[:HEADS]
+
+
+def reciprocal_rank(scores: torch.Tensor, gold: Sequence[int]) -> float:
+    """1 / rank of the best of `gold`, which counts behind others with its score."""
+    best = max(scores[index].item() for index in gold)
+    return 1 / (1 + sum(score >= best for index, score in enumerate(scores.tolist()) if index not in gold))
+
+
+def mean(values: Sequence[float]) -> float:
+    figures = list(values)
+    return sum(figures) / len(figures)
+
+
+def line(row: dict[str, float | str]) -> str:
+    return "  ".join(
+        f"{name} {value:.3f}" if isinstance(value, float) else f"{name} {value}" for name, value in row.items()
+    )
+
+
+if __name__ == "__main__":
+    main()
