@@ -16,7 +16,8 @@ from rag.text.analyze import HAN, HANGUL, KANA, LETTERS, UNSPACED
 
 FORMAT = 1  # raised when the same text gives other words
 
-_ASCII = re.compile(r"[A-Za-z0-9]+")
+_KEPT = "".join(chr(code) if chr(code).isalnum() else " " for code in range(128))
+_FOLDED = _KEPT.lower()  # tables for `str.translate`: with `split` twice as fast as a regular expression
 
 
 @cache
@@ -33,7 +34,7 @@ def words(text: str, *, lowercase: bool = True) -> list[str]:
     ['東', '京', 'Tower']
     """
     if text.isascii():
-        return _ASCII.findall(text.lower() if lowercase else text)
+        return text.translate(_FOLDED if lowercase else _KEPT).split()
     if not is_normalized("NFKC", text):
         text = normalize("NFKC", text)
     return _beyond_ascii().findall(text.casefold() if lowercase else text)

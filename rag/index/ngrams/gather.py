@@ -51,7 +51,7 @@ class Gatherer:
             np.concatenate(self._documents),
             np.concatenate(self._lengths),
             np.concatenate(self._words),
-            list(self._numbers),
+            self._numbers,
         )
 
     def _take(self, documents: NDArray[np.int64], lengths: NDArray[np.int64], numbers: NDArray[np.int32]) -> None:

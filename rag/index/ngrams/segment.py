@@ -45,31 +45,31 @@ class NgramSegment:
 
     @staticmethod
     def of(
-        documents: NDArray[np.int64], lengths: NDArray[np.int64], words: NDArray[np.int32], vocabulary: Sequence[str]
+        documents: NDArray[np.int64], lengths: NDArray[np.int64], words: NDArray[np.int32], numbers: Mapping[str, int]
     ) -> NgramSegment:
         """Sort the words of documents into a segment.
 
         Args:
             lengths: (d,) words of each document.
-            words: (sum of lengths,) places in `vocabulary`, from 0.
-            vocabulary: distinct words in any order.
+            words: (sum of lengths,) the documents' words, by `numbers`.
+            numbers: a number from 0 for each distinct word.
         """
-        order = sorted(range(len(vocabulary)), key=vocabulary.__getitem__)
-        number = np.empty(len(vocabulary), np.int32)
-        number[order] = np.arange(1, len(vocabulary) + 1, dtype=np.int32)
+        ordered = sorted(numbers)
+        number = np.empty(len(ordered), np.int32)
+        number[np.fromiter(map(numbers.__getitem__, ordered), np.int64, len(ordered))] = np.arange(1, len(ordered) + 1)
         starts = np.concatenate([[0], np.cumsum(lengths + 1)])
         tokens = np.insert(number[words], np.cumsum(lengths), END)
-        counts = np.bincount(tokens, minlength=len(vocabulary) + 1)
-        letters = [vocabulary[at].encode() for at in order]
+        counts = np.bincount(tokens, minlength=len(ordered) + 1)
+        letters, ends = _joined(ordered)
         return NgramSegment(
             {
                 "documents": documents,
                 "starts": starts.astype(np.int32),
                 "tokens": tokens,
-                "suffixes": suffix_array(tokens, highest=len(vocabulary)),
+                "suffixes": suffix_array(tokens, highest=len(ordered)),
                 "firsts": np.concatenate([[0], np.cumsum(counts)]).astype(np.int32),
-                "letters": np.frombuffer(b"".join(letters), np.int8),
-                "ends": np.concatenate([[0], np.cumsum([len(each) for each in letters])]).astype(np.int32),
+                "letters": letters,
+                "ends": ends,
             }
         )
 
@@ -172,3 +172,10 @@ class LiveSegment:
         block = slot // BLOCK
         rest = self.segment.suffixes[block * BLOCK : slot]
         return int(self._dead_by_block[block]) + int(np.count_nonzero(self._dead[rest]))
+
+
+def _joined(words: Sequence[str]) -> tuple[NDArray[np.int8], NDArray[np.int32]]:
+    """The words one after the other, UTF-8, and where each ends, a zero before them."""
+    data = np.frombuffer("".join(f"{word}\n" for word in words).encode(), np.int8)
+    ends = np.flatnonzero(data == ord("\n")) - np.arange(len(words))
+    return data[data != ord("\n")], np.concatenate([[0], ends]).astype(np.int32)
