@@ -104,7 +104,7 @@ def suitable(dataset: Dataset, *, answers: bool) -> list[str]:
         names += ["cited-doc-precision", "cited-doc-recall"]
     if quoted:
         names += ["cited-span-precision", "cited-span-recall"]
-    names += ["citation-precision-lexical", "citation-recall-lexical"]
+    names += ["citation-precision-lexical", "citation-recall-lexical", "supported-sentences"]
     if not all(question.answerable for question in asked):
         names += ["abstention-precision", "abstention-recall", "abstention-f1"]
     return names

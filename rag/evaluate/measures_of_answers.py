@@ -80,6 +80,16 @@ def _attributed(part: str) -> Score:
     return scored
 
 
+def _supported(case: Case, found: Found) -> float | None:
+    """Of the sentences that cite or ought to; undefined for an abstention, and where the pipeline checks nothing."""
+    answer = found.answer
+    if answer is None or answer.abstained or any(citation.support is None for citation in answer.citations):
+        return None
+    verdicts = [citation.support.verdict for citation in answer.citations if citation.support]
+    stating = len(verdicts) + len(answer.uncited)
+    return verdicts.count("supported") / stating if stating else None
+
+
 def _faithful(case: Case, found: Found) -> float | None:
     answer = found.answer
     parts = statements(answer) if answer is not None and not answer.abstained else []
@@ -141,6 +151,13 @@ ANSWERS: Mapping[str, Measure] = {
         "citations",
         "share of sentences that their citations support, by words",
         _attributed("recall"),
+        any_question,
+    ),
+    "supported-sentences": _measure(
+        "SupportedSentences",
+        "citations",
+        "share of sentences that the pipeline's citer found supported",
+        _supported,
         any_question,
     ),
     "abstention-precision": _measure(

@@ -2,9 +2,12 @@ from __future__ import annotations
 
 import pytest
 
+from rag.evaluate.datasets import Question
+from rag.evaluate.measures import Case, Found
+from rag.evaluate.measures_of_answers import ANSWERS
 from rag.evaluate.metrics_citations import Attribution, Words, attribution, statements
 from rag.evaluate.metrics_context import context_precision, correctness
-from rag.types import Answer, Citation
+from rag.types import Answer, Citation, Support, Verdict
 
 
 def test_a_citation_that_is_not_needed_costs_precision() -> None:
@@ -55,3 +58,27 @@ def test_context_precision_is_over_the_relevant_that_were_found() -> None:
 def test_correctness_weighs_claims_three_times_as_much_as_similarity() -> None:
     assert correctness(2, 1, 1, similarity=0.9) == pytest.approx(0.75 * 2 / 3 + 0.225)
     assert correctness(0, 0, 0, similarity=0.0) == 0.75
+
+
+def checked(*verdicts: Verdict | None, uncited: int = 0, abstained: bool = False) -> Found:
+    supports = [Support(verdict=verdict, words=1.0) if verdict else None for verdict in verdicts]
+    citations = tuple(Citation(at, at + 1, (1,), (), support) for at, support in enumerate(supports))
+    gaps = tuple((100 + at, 101 + at) for at in range(uncited))
+    return Found(answer=Answer(query="?", text="", citations=citations, uncited=gaps, abstained=abstained))
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        (checked("supported", "weak", "unsupported", uncited=1), 0.25),
+        (checked("supported"), 1.0),
+        (checked(uncited=2), 0.0),
+        (checked(), None),
+        (checked("supported", None), None),  # a citer that does not check
+        (checked("supported", abstained=True), None),
+        (Found(), None),
+    ],
+)
+def test_supported_sentences_are_the_share_the_citer_found_supported(found: Found, expected: float | None) -> None:
+    score = ANSWERS["supported-sentences"].score
+    assert score(Case(question=Question(id="q", text="?")), found) == expected
