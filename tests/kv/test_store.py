@@ -321,7 +321,7 @@ def test_metadata_of_a_million_caches_stays_under_a_gigabyte_and_a_millisecond_a
     index.variants(key(0))
     with index._writing() as database:
         database.execute("INSERT INTO models(name) VALUES ('tiny')")
-        profile = '[["' + "0" * 32 + '", "' + "1" * 32 + '"], [0.123456789, 0.987654321], 0.0123456789, 0.0987654321]'
+        profile = bytes(16 + 4 * 24)  # four chunks in front
         draw = random.Random(0)
         database.executemany(
             "INSERT INTO caches VALUES (?, ?, 100, 1.0, 1000, 7, 1, ?, 1, ?)",

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import sqlite3
+import struct
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,7 @@ VERSION = 1
 _SCHEMA = """
 CREATE TABLE caches(
     chunk BLOB NOT NULL, context BLOB NOT NULL, tokens INTEGER NOT NULL, work REAL NOT NULL, size INTEGER NOT NULL,
-    checksum INTEGER NOT NULL, hits INTEGER NOT NULL, priority REAL NOT NULL, model INTEGER NOT NULL, profile TEXT,
+    checksum INTEGER NOT NULL, hits INTEGER NOT NULL, priority REAL NOT NULL, model INTEGER NOT NULL, profile BLOB,
     PRIMARY KEY (chunk, context)
 ) WITHOUT ROWID;
 CREATE INDEX by_priority ON caches(priority);
@@ -26,6 +26,7 @@ CREATE TABLE models(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
 CREATE TABLE state(clock REAL NOT NULL, size INTEGER NOT NULL);
 INSERT INTO state VALUES (0, 0);
 """
+_KEY = 16  # bytes of a chunk's key
 _WAIT_SECONDS = 10.0  # for another process's transaction, which takes milliseconds
 
 
@@ -69,7 +70,7 @@ class CacheIndex:
     def variants(self, chunk: bytes) -> list[Variant]:
         with self._reading() as database:
             found = database.execute("SELECT context, tokens, work, profile FROM caches WHERE chunk = ?", (chunk,))
-            return [Variant(chunk, bytes(row[0]), row[1], row[2], _profile(row[3])) for row in found]
+            return [Variant(chunk, bytes(row[0]), row[1], row[2], _unpacked(row[3])) for row in found]
 
     def find(self, variant: Variant) -> Row | None:
         with self._reading() as database:
@@ -106,7 +107,7 @@ class CacheIndex:
                 "INSERT INTO caches VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     variant.chunk, variant.context, variant.tokens, variant.work, row.size, row.checksum, row.hits,
-                    worth, model, _text(variant.profile),
+                    worth, model, _packed(variant.profile),
                 ),
             )  # fmt: skip
             database.execute("UPDATE state SET size = size + ?", (row.size,))
@@ -247,18 +248,18 @@ def _transaction(database: sqlite3.Connection) -> Iterator[None]:
     database.execute("COMMIT")
 
 
-def _text(profile: Profile | None) -> str | None:
+def _packed(profile: Profile | None) -> bytes | None:
+    """The two means, then the attention to each chunk in front, then the chunks' keys."""
     if profile is None:
         return None
-    return json.dumps([[chunk.hex() for chunk in profile.before], profile.inter, profile.outside, profile.inside])
+    numbers = (profile.outside, profile.inside, *profile.inter)
+    return struct.pack(f"<{len(numbers)}d", *numbers) + b"".join(profile.before)
 
 
-def _profile(text: str | None) -> Profile | None:
-    if text is None:
+def _unpacked(content: bytes | None) -> Profile | None:
+    if content is None:
         return None
-    before, inter, outside, inside = json.loads(text)
-    return Profile(tuple(map(bytes.fromhex, before)), _floats(inter), float(outside), float(inside))
-
-
-def _floats(values: Sequence[float]) -> tuple[float, ...]:
-    return tuple(float(value) for value in values)
+    chunks = (len(content) - 16) // (8 + _KEY)
+    outside, inside, *inter = struct.unpack(f"<{2 + chunks}d", content[: 16 + 8 * chunks])
+    keys = content[16 + 8 * chunks :]
+    return Profile(tuple(keys[at : at + _KEY] for at in range(0, len(keys), _KEY)), tuple(inter), outside, inside)
