@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import Field
 
 from rag.errors import MissingExtraError
+from rag.kv.specs import ReuseSpec
 from rag.models.language_model_spec import LanguageModelSpec
 
 if TYPE_CHECKING:
@@ -41,6 +42,9 @@ class TransformersModelSpec(LanguageModelSpec):
     """The window, prompt and reply together; empty: the model's own. Evidence that does not fit is left out."""
     concurrency: int = Field(8, ge=1, le=256)
     """How many replies are written together, in one batch."""
+    reuse: ReuseSpec | None = None
+    """Keep what the model computed for the text of each source, and use it again in other prompts (docs/attention.md);
+    some policies change answers. Empty: every prompt is read anew."""
 
     def missing(self) -> str | None:
         from rag.models.weights import missing_package, missing_weights
@@ -70,4 +74,5 @@ class TransformersModelSpec(LanguageModelSpec):
             top_p=self.top_p,
             max_tokens=self.max_tokens,
             concurrency=self.concurrency,
+            reuse=self.reuse,
         )

@@ -5,11 +5,14 @@ from __future__ import annotations
 import gc
 import logging
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import blake2b
 
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.utils import logging as transformers_logging
 
 from rag.errors import ConfigError, ModelNotFoundError
 
@@ -96,14 +99,11 @@ class Loader:
             "local_files_only": not self.allow_download,
             "trust_remote_code": self.trust_remote_code,
         }
+        dtype = self.dtype if self.dtype == "auto" else getattr(torch, self.dtype)
         try:
-            tokenizer = AutoTokenizer.from_pretrained(self.name, **where)
-            model = AutoModelForCausalLM.from_pretrained(
-                self.name,
-                dtype=self.dtype if self.dtype == "auto" else getattr(torch, self.dtype),
-                use_safetensors=True,
-                **where,
-            )
+            with _without_progress():
+                tokenizer = AutoTokenizer.from_pretrained(self.name, **where)
+                model = AutoModelForCausalLM.from_pretrained(self.name, dtype=dtype, use_safetensors=True, **where)
         except (OSError, ValueError) as error:  # not in the cache, no such repository, code of its own, not causal
             raise ModelNotFoundError(
                 f"cannot load {self.name!r}: {error}",
@@ -130,6 +130,18 @@ class Loader:
         if not known:
             raise ConfigError(f"{self.name!r} does not say how long its window is", hint="set llm.context_tokens")
         return int(min(known))
+
+
+@contextmanager
+def _without_progress() -> Iterator[None]:
+    """Without a bar for loading weights on standard error, which is for our own messages."""
+    shown = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # it has no types
+    try:
+        yield
+    finally:
+        if shown:
+            transformers_logging.enable_progress_bar()  # type: ignore[no-untyped-call]  # as above
 
 
 def best_device() -> torch.device:

@@ -13,14 +13,16 @@ import torch
 from transformers.cache_utils import DynamicCache
 
 from rag.errors import ModelError
+from rag.kv.specs import ReuseSpec
 from rag.models.attention import Anatomy, Attended, AttentionPrompt, Head, Reading, Writing
 from rag.models.choices import probabilities
 from rag.models.llm import AS_SET, Choice, Completion, Message, Sampling
 from rag.models.local.attending import READ_TOKENS, Asked, attention, reading, writing
-from rag.models.local.chat import Chat
+from rag.models.local.chat import Chat, ChatText
 from rag.models.local.grammar import Grammar, grammar_tokenizer
 from rag.models.local.loading import Loaded, Loader
 from rag.models.local.reply_text import Detokeniser
+from rag.models.local.reusing import ChunkReuse
 from rag.models.local.sampler import Sampler
 from rag.models.local.watching import read_in_pieces
 from rag.models.local.worker import Prompt, Request, Worker
@@ -39,6 +41,7 @@ class TransformersModel:
     Args:
         top_p: for a temperature above 0 (`rag.models.local.sampler.Sampler`).
         concurrency: how many replies are written together; 1 where a layer is not attention.
+        reuse: how the keys and values of `Message.passages` are kept and used again; ``None`` reads every prompt anew.
 
     Raises:
         ModelError: a prompt that is longer than the window, or that the chat format refuses.
@@ -53,16 +56,19 @@ class TransformersModel:
         top_p: float = 1.0,
         max_tokens: int = 512,
         concurrency: int = 8,
+        reuse: ReuseSpec | None = None,
     ) -> None:
         self.loader = loader
         self.temperature = temperature
         self.top_p = top_p
         self.max_tokens = max_tokens
         self._concurrency = concurrency
+        self.reuse = reuse
         self._lock = Lock()
         self._chat: Chat | None = None
         self._grammars: LLTokenizer | None = None
         self._worker: Worker | None = None
+        self._chunks: ChunkReuse | None = None
 
     @property
     def window(self) -> int:
@@ -107,6 +113,8 @@ class TransformersModel:
 
     def attend(self, prompt: AttentionPrompt, *, heads: Sequence[Head] | None = None) -> Attended:
         loaded = self._attending()
+        if self.reuse is not None and prompt.passages:
+            return self._attend_reusing(self.reuse, prompt, heads)
         asked = [self._asked(prompt, tail) for tail in prompt.tails]
         longest = max(len(each.encoded.ids) for each in asked)
         if longest > loaded.window:
@@ -147,6 +155,9 @@ class TransformersModel:
             self._chat = self._grammars = None
         if worker is not None:
             worker.close()
+        chunks, self._chunks = self._chunks, None
+        if chunks is not None:
+            chunks.close()
         self.loader.free()
 
     # ---- parts, made at first use
@@ -174,6 +185,12 @@ class TransformersModel:
     def _read(self, messages: Sequence[Message]) -> Prompt:
         loaded, chat = self.loader.load(), self.chat
         text = chat.text(messages)
+        if self.reuse is not None and text.passages:
+            chunks = self._reusing(self.reuse)
+            pieces = chunks.pieces(text)
+            if len(pieces.encoded.ids) >= loaded.window:
+                raise self._too_long(len(pieces.encoded.ids), loaded.window)
+            return chunks.read(pieces)
         ids = chat.ids(text.text, marked=text.marked)
         if len(ids) >= loaded.window:
             raise self._too_long(len(ids), loaded.window)
@@ -208,7 +225,28 @@ class TransformersModel:
             raise ModelError(f"{loaded.name!r} has layers that are not attention: there is nothing to look at")
         return loaded
 
-    def _asked(self, prompt: AttentionPrompt, tail: str) -> Asked:
+    def _attend_reusing(self, spec: ReuseSpec, prompt: AttentionPrompt, heads: Sequence[Head] | None) -> Attended:
+        placed = [self._placed(prompt, tail) for tail in prompt.tails]
+        _, shift = placed[0]
+        documents = [(start + shift, end + shift) for start, end in prompt.documents]
+
+        def attend() -> Attended:
+            chunks = self._reusing(spec)
+            asked = [chunks.pieces(text) for text, _ in placed]
+            longest = max(len(pieces.encoded.ids) for pieces in asked)
+            if longest > self.window:
+                raise self._too_long(longest, self.window)
+            return chunks.attend(asked, documents, len(prompt.shared) + shift, heads)
+
+        return self.worker.run(attend)
+
+    def _reusing(self, spec: ReuseSpec) -> ChunkReuse:
+        if self._chunks is None:
+            self._chunks = ChunkReuse(self.loader.load(), self.chat, spec)
+        return self._chunks
+
+    def _placed(self, prompt: AttentionPrompt, tail: str) -> tuple[ChatText, int]:
+        """The prompt in the chat format, and what to add to a place in `shared` to have its place there."""
         user = Message("user", prompt.shared + tail, prompt.passages)
         messages = [Message("system", prompt.system), user] if prompt.system else [user]
         text = self.chat.text(messages)
@@ -217,6 +255,10 @@ class TransformersModel:
             raise ModelError(
                 f"the chat format of {self.loader.name!r} rewrites messages: documents cannot be found in it"
             )
+        return text, shift
+
+    def _asked(self, prompt: AttentionPrompt, tail: str) -> Asked:
+        text, shift = self._placed(prompt, tail)
         encoded = self.chat.encode(text.text, marked=text.marked)
         documents = tuple(encoded.within(start + shift, end + shift) for start, end in prompt.documents)
         start, _ = encoded.within(len(prompt.shared) + shift, len(text.text))

@@ -1,0 +1,190 @@
+"""Prompts read with the keys and values of passages that were read before (`rag.kv`)."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from rag.kv.base import Prefilled
+from rag.kv.engine import ChunkEngine
+from rag.kv.specs import ReuseSpec
+from rag.kv.types import ModelIdentity, ReuseReport, Segment
+from rag.models.attention import Attended, Head
+from rag.models.local.attending import Means, check_heads
+from rag.models.local.chat import Chat, ChatText, Encoded, Range
+from rag.models.local.loading import Loaded, tokenizer_digest
+from rag.models.local.worker import Prompt
+from rag.types import Usage
+
+REMEMBERED = 1024
+"""Passages whose text is kept, to know a part of one again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pieces:
+    """A prompt in pieces: `prefix` and `segments` up to the end of the last passage, and the `rest` behind it.
+
+    `encoded` are the tokens of all with their places in the text.
+    """
+
+    prefix: tuple[int, ...]
+    segments: tuple[Segment, ...]
+    rest: tuple[int, ...]
+    encoded: Encoded
+
+    @property
+    def shared(self) -> tuple[int, ...]:
+        return self.encoded.ids[: len(self.encoded.ids) - len(self.rest)]
+
+
+class ChunkReuse:
+    """Reads prompts piece by piece: what stands before the first passage, each passage on its own, what is between.
+
+    A passage that is a part of one read before, some of its sentences, uses that one's keys and values, where the
+    policy reads passages on their own: they were computed when the left-out sentences could be seen. Used in the
+    worker's thread alone.
+
+    Raises:
+        ModelError: at the first prompt, an architecture whose keys cannot be moved, with the reason.
+    """
+
+    def __init__(self, loaded: Loaded, chat: Chat, spec: ReuseSpec) -> None:
+        identity = ModelIdentity(
+            model=loaded.name,
+            revision=loaded.digest,
+            dtype=str(loaded.model.dtype).removeprefix("torch."),
+            tokenizer=tokenizer_digest(loaded.tokenizer),
+        )
+        self.chat = chat
+        self.store = spec.store(identity)
+        self.engine = ChunkEngine(loaded.model, identity=identity, policy=spec.policy.build(), store=self.store)
+        self._texts: OrderedDict[str, Encoded] = OrderedDict()
+        self._last: Prefilled | None = None
+
+    def read(self, pieces: Pieces) -> Prompt:
+        """A prompt, ready to be continued."""
+        prefilled, report = self._shared(pieces)
+        whole = self.engine.question_pass(prefilled, pieces.rest)
+        assert whole.logits is not None
+        cached = _cached(report)
+        return Prompt(whole.ids, whole.logits, whole.cache, Usage(len(whole.ids), cached_tokens=cached))
+
+    def attend(
+        self, asked: Sequence[Pieces], documents: Sequence[Range], tail: int, heads: Sequence[Head] | None
+    ) -> Attended:
+        """For each prompt the attention of what stands from `tail` on to `documents`, both places in its text."""
+        check_heads(self.engine.model, heads)
+        through = None if heads is None else max(head.layer for head in heads)
+        found, usage = [], Usage()
+        for pieces in asked:
+            prefilled, report = self._shared(pieces)
+            start = next(at for at, (_, end) in enumerate(pieces.encoded.offsets) if end > tail)
+            watch = _Watch(start, len(pieces.shared), through, Means(1, heads))
+            with suppress(_Enough):
+                self.engine.question_pass(prefilled, pieces.rest, observe=watch)
+            found.append(watch.means().of([pieces.encoded.within(low, high) for low, high in documents]))
+            usage += Usage(len(pieces.encoded.ids), 0, 1, cached_tokens=_cached(report))
+        return Attended(tuple(found), usage)
+
+    def pieces(self, text: ChatText) -> Pieces:
+        """The tokens of a text with passages."""
+        ids: list[int] = []
+        offsets: list[Range] = []
+        segments: list[Segment] = []
+
+        def add(encoded: Encoded, start: int) -> tuple[int, ...]:
+            ids.extend(encoded.ids)
+            offsets.extend((low + start, high + start) for low, high in encoded.offsets)
+            return encoded.ids
+
+        first = text.passages[0][0]
+        prefix = add(self.chat.encode(text.text[:first], marked=text.marked), 0)
+        at = first
+        for start, end in text.passages:
+            if start > at:
+                segments.append(Segment(add(self.chat.encode(text.text[at:start], marked=False), at), cached=False))
+            segment, encoded = self._passage(text.text[start:end])
+            if encoded.ids:
+                add(encoded, start)
+                segments.append(segment)
+            at = end
+        rest = add(self.chat.encode(text.text[at:], marked=False), at)
+        return Pieces(prefix, tuple(segments), rest, Encoded(tuple(ids), tuple(offsets)))
+
+    def close(self) -> None:
+        """Write what is waiting to be stored."""
+        self._last = None
+        self.store.close()
+
+    def _passage(self, text: str) -> tuple[Segment, Encoded]:
+        """The passage as a segment, and the tokens of it that stand in the prompt, their places counted in `text`."""
+        if text not in self._texts and self.engine.policy.encode != "in-context":
+            for whole, encoded in reversed(self._texts.items()):
+                at = whole.find(text)
+                if at >= 0:
+                    start, end = encoded.within(at, at + len(text))
+                    inside = tuple((max(0, low - at), high - at) for low, high in encoded.offsets[start:end])
+                    segment = Segment(encoded.ids, cached=True, keep=((start, end),))
+                    return segment, Encoded(encoded.ids[start:end], inside)
+        encoded = self._texts.get(text) or self.chat.encode(text, marked=False)
+        self._texts[text] = encoded
+        self._texts.move_to_end(text)
+        if len(self._texts) > REMEMBERED:
+            self._texts.popitem(last=False)
+        return Segment(encoded.ids, cached=True), encoded
+
+    def _shared(self, pieces: Pieces) -> tuple[Prefilled, ReuseReport]:
+        """The prompt up to its last passage, and what that cost: nothing where it is that of the call before."""
+        if self._last is not None and self._last.ids == pieces.shared:
+            count = len(pieces.shared)
+            return self._last, ReuseReport(self.engine.policy.name, count, count, 0)
+        self._last = None  # its memory may be needed
+        self._last = self.engine.prefill(pieces.prefix, pieces.segments)
+        return self._last, self._last.report
+
+
+class _Enough(Exception):
+    """Ends a pass: the layers behind are not needed."""
+
+
+class _Watch:
+    """Sums the attention of rows from `start` on to the first `known` positions, up to layer `through`."""
+
+    def __init__(self, start: int, known: int, through: int | None, into: Means) -> None:
+        self.start = start
+        self.known = known
+        self.through = through
+        self.into = into
+        self._layer = -1
+        self._sum: Tensor | None = None
+        self._rows = 0
+
+    def __call__(self, layer: int, positions: Tensor, weights: Tensor) -> None:
+        if layer != self._layer:
+            self._flush()
+            if self.through is not None and layer > self.through:
+                raise _Enough
+            self._layer = layer
+        counted = positions >= self.start
+        part = weights[:, counted.to(weights.device), : self.known].sum(1)
+        self._sum = part if self._sum is None else self._sum + part
+        self._rows += int(counted.sum())
+
+    def means(self) -> Means:
+        """What was collected, when the pass is over."""
+        self._flush()
+        return self.into
+
+    def _flush(self) -> None:
+        if self._sum is not None:
+            self.into.take(self._layer, self._sum[:, None] / self._rows)
+        self._sum, self._rows = None, 0
+
+
+def _cached(report: ReuseReport) -> int:
+    """Tokens of the prompt that did not have to be computed for it, what its missing passages cost taken off."""
+    return max(0, report.tokens - round(report.computed))

@@ -1,0 +1,151 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rag.kv.specs import FirstTokensSpec, FullSpec, NoneSpec, PolicySpec, PrefixSpec, ReuseSpec
+from rag.models.attention import AttentionPrompt, Head
+from rag.models.llm import Message, Sampling
+from rag.models.local.chat import ChatText
+from rag.models.local.loading import Loader
+from rag.models.local.model import TransformersModel
+from rag.models.local.reusing import Pieces
+from rag.models.passages import Block, joined
+
+TEXTS = ["Dogs bark at night. They sleep by day.", "Cats sleep all day long.", "Rain falls in the north."]
+SYSTEM = "Answer from the sources."
+
+
+def question(texts: list[str], asked: str = "Who barks?", draft: str = "") -> list[Message]:
+    sources, passages = joined([Block.of(number, text) for number, text in enumerate(texts, 1)])
+    user = Message("user", f"{sources}\n\nQuestion: {asked}", tuple(passages))
+    return [Message("system", SYSTEM), user, *([Message("assistant", draft)] if draft else [])]
+
+
+def attention(texts: list[str], asked: tuple[str, ...] = ("N/A", "Who barks?")) -> AttentionPrompt:
+    sources, passages = joined([Block.of(number, text) for number, text in enumerate(texts, 1)])
+    tails = tuple(f"\n\nQuestion: {each}" for each in asked)
+    return AttentionPrompt(sources, tuple(passages), tails, SYSTEM, tuple(passages))
+
+
+Make = Callable[[PolicySpec], TransformersModel]
+
+
+@pytest.fixture
+def make(weights: Path) -> Iterator[Make]:
+    made: list[TransformersModel] = []
+
+    def reusing(policy: PolicySpec) -> TransformersModel:
+        reuse = ReuseSpec(policy=policy)  # type: ignore[arg-type]
+        made.append(TransformersModel(Loader(str(weights), device="cpu"), max_tokens=16, reuse=reuse))
+        return made[-1]
+
+    yield reusing
+    for each in made:
+        each.close()
+
+
+def pieces_of(model: TransformersModel, messages: list[Message]) -> tuple[ChatText, Pieces]:
+    text = model.chat.text(messages)
+    assert model.reuse is not None
+    return text, model.worker.run(lambda: model._reusing(model.reuse).pieces(text))  # type: ignore[arg-type]
+
+
+def test_a_prompt_is_cut_at_its_passages_and_nothing_is_lost(make: Make) -> None:
+    model = make(NoneSpec())
+    text, pieces = pieces_of(model, question(TEXTS))
+    assert model.chat.decode(pieces.prefix) == text.text[: text.passages[0][0]].replace("<|system|>", "").replace(
+        "<|user|>", ""
+    ).replace("<|end|>", "")
+    cached = [segment for segment in pieces.segments if segment.cached]
+    assert [model.chat.decode(segment.ids) for segment in cached] == TEXTS
+    assert pieces.encoded.ids == model.chat.ids(text.text)  # here no token reaches over a seam
+    for (start, end), (low, high) in zip(
+        text.passages, [pieces.encoded.within(*each) for each in text.passages], strict=True
+    ):
+        assert model.chat.decode(pieces.encoded.ids[low:high]) == text.text[start:end]
+
+
+@pytest.mark.parametrize("policy", [FullSpec(), PrefixSpec()])
+def test_exact_policies_write_what_is_written_without_reuse(
+    make: Make, model: TransformersModel, policy: PolicySpec
+) -> None:
+    reusing = make(policy)
+    for texts in (TEXTS, TEXTS, TEXTS[:2], TEXTS[::-1]):
+        for draft in ("", "Dogs"):
+            expected = model.complete(question(texts, draft=draft), Sampling(max_tokens=16))
+            assert reusing.complete(question(texts, draft=draft)).text == expected.text
+
+
+def test_attention_over_reused_passages_is_the_plain_one_where_the_policy_is_exact(
+    make: Make, model: TransformersModel
+) -> None:
+    reusing = make(PrefixSpec())
+    for heads in (None, [Head(0, 1)], [Head(1, 0), Head(0, 1)]):
+        for _ in range(2):
+            given, expected = (each.attend(attention(TEXTS), heads=heads) for each in (reusing, model))
+            for tails, plain_tails in zip(given.tails, expected.tails, strict=True):
+                for one, other in zip(tails, plain_tails, strict=True):
+                    np.testing.assert_allclose(one, other, atol=1e-5)
+
+
+def test_what_was_read_once_is_not_read_again_in_another_order_and_for_another_question(make: Make) -> None:
+    model = make(NoneSpec())
+    first = model.complete(question(TEXTS)).usage
+    assert first.cached_tokens == 0
+    again = model.complete(question(TEXTS[::-1], "Where does rain fall?")).usage
+    passages = sum(len(model.chat.ids(text)) for text in TEXTS)
+    _, pieces = pieces_of(model, question(TEXTS[::-1], "Where does rain fall?"))
+    # The last token of the last passage is computed in any case, its logits might be wanted.
+    assert again.cached_tokens == len(pieces.prefix) + passages - 1
+    assert again.prompt_tokens == len(pieces.encoded.ids)
+
+
+def test_some_tokens_are_read_again_where_the_policy_says_so(make: Make) -> None:
+    model = make(FirstTokensSpec(tokens=4))
+    model.complete(question(TEXTS))
+    usage = model.complete(question(TEXTS[::-1])).usage
+    passages = sum(len(model.chat.ids(text)) for text in TEXTS)
+    _, pieces = pieces_of(model, question(TEXTS[::-1]))
+    assert usage.cached_tokens == len(pieces.prefix) + passages - 4 * 3 - 1
+
+
+def test_a_draft_or_another_question_behind_the_same_passages_is_all_that_is_read(make: Make) -> None:
+    model = make(FirstTokensSpec(tokens=4))
+    model.complete(question(TEXTS))
+    usage = model.complete(question(TEXTS, draft="Dogs")).usage
+    _, pieces = pieces_of(model, question(TEXTS, draft="Dogs"))
+    assert usage.cached_tokens == len(pieces.shared)  # what is left is the question and the draft
+    assert usage.prompt_tokens == len(pieces.encoded.ids)
+
+
+def test_attention_and_the_answer_share_what_was_read(make: Make) -> None:
+    model = make(NoneSpec())
+    ranked = model.attend(attention(TEXTS)).usage
+    assert ranked.requests == 2
+    assert ranked.cached_tokens > 0  # the second tail reads its own tokens alone
+    _, pieces = pieces_of(model, question(TEXTS[:2]))
+    usage = model.complete(question(TEXTS[:2])).usage
+    assert usage.cached_tokens >= len(pieces.prefix) + sum(len(model.chat.ids(text)) for text in TEXTS[:2]) - 1
+
+
+def test_a_part_of_a_passage_uses_the_rows_of_the_whole(make: Make) -> None:
+    model = make(NoneSpec())
+    model.complete(question(TEXTS))
+    part = "They sleep by day."
+    _, pieces = pieces_of(model, question([part]))
+    [segment] = [segment for segment in pieces.segments if segment.cached]
+    assert segment.ids == model.chat.ids(TEXTS[0])
+    assert model.chat.decode(segment.kept).strip() == part
+    usage = model.complete(question([part])).usage
+    assert usage.cached_tokens == len(pieces.prefix) + len(segment.kept) - 1
+
+
+def test_exact_policies_do_not_use_rows_that_saw_what_was_left_out(make: Make, model: TransformersModel) -> None:
+    reusing = make(PrefixSpec())
+    reusing.complete(question(TEXTS))
+    part = ["They sleep by day."]
+    assert reusing.complete(question(part)).text == model.complete(question(part), Sampling(max_tokens=16)).text

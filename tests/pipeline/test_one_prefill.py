@@ -1,0 +1,100 @@
+"""One local model ranks, compresses and writes; what it read for one stage is not read again for the next."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from rag.pipeline.pipeline import Pipeline
+from rag.testing.tiny_llama import make_tiny_llama
+from rag.types import Answer, Scalar
+
+ANIMALS = ("dogs", "cats", "owls", "cows", "bees", "ants", "bats", "rats", "hens", "pigs")
+PLACES = ("north", "south")
+VERBS = ("sleep", "eat their food", "go away")
+SKY = ("rains", "snows a little", "is dark outside")
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_tiny_llama(tmp_path_factory.mktemp("model"), window=8192)
+
+
+@pytest.fixture
+def sources(tmp_path: Path) -> Path:
+    """Twenty documents of one chunk, each of nine sentences."""
+    folder = tmp_path / "docs"
+    folder.mkdir()
+    for animal in ANIMALS:
+        for place in PLACES:
+            text = " ".join(
+                f"The {animal} of the {place} {verb} when it {weather}." for verb in VERBS for weather in SKY
+            )
+            (folder / f"{animal}-{place}.md").write_text(text)
+    return folder
+
+
+def opened(model: Path, sources: Path, *changes: str) -> Pipeline:
+    overrides = [
+        f"llm.model={model}",
+        "llm.allow_download=false",
+        "llm.device=cpu",
+        "llm.reuse.path=null",
+        f"ingest.load=[{{use: files, root: {sources}}}]",
+        "ingest.embed={use: hash, dimension: 64}",
+        "ask.generate.max_tokens=8",
+        *changes,
+    ]
+    pipeline = Pipeline.from_yaml("one-prefill", overrides=overrides)
+    pipeline.ingest()
+    return pipeline
+
+
+def notes(answer: Answer, stage: str) -> dict[str, Scalar]:
+    [record] = [record for record in answer.trace.stages if record.stage == stage]
+    return dict(record.notes)
+
+
+def computed(answer: Answer) -> int:
+    """Prompt tokens that the model had to compute for all stages together."""
+    total = 0
+    for stage in ("rerank", "compress", "generate"):
+        of_stage = notes(answer, stage)
+        total += int(str(of_stage["prompt_tokens"])) - int(str(of_stage["cached_tokens"]))
+    return total
+
+
+def test_three_stages_read_each_chunk_once(model: Path, sources: Path) -> None:
+    with opened(model, sources, "llm.reuse=null") as pipeline:
+        apart = pipeline.ask("Where do the owls sleep?")
+    with opened(model, sources, "llm.reuse.policy={use: none}") as pipeline:
+        together = pipeline.ask("Where do the owls sleep?")
+        later = pipeline.ask("What do bees eat in the south?")
+    for answer in (apart, together, later):
+        assert notes(answer, "rerank")["scored"] == 20
+        assert notes(answer, "compress")["sentences_in"] == 180
+    assert computed(apart) >= 2 * computed(together)
+    assert computed(apart) >= 5 * computed(later)  # chunks that were read for another question are not read at all
+
+
+def test_with_an_exact_policy_the_answer_is_the_one_without_reuse(model: Path, sources: Path) -> None:
+    question = "Where do the owls sleep?"
+    with opened(model, sources, "llm.reuse=null") as pipeline:
+        expected = pipeline.ask(question)
+    with opened(model, sources, "llm.reuse.policy={use: prefix}") as pipeline:
+        given = [pipeline.ask(question), pipeline.ask(question)]
+    for answer in given:
+        assert answer.text == expected.text
+        assert [part.span for part in answer.evidence] == [part.span for part in expected.evidence]
+    assert computed(given[1]) < computed(given[0])
+
+
+def test_what_was_computed_outlives_the_process(model: Path, sources: Path, tmp_path: Path) -> None:
+    changes = ("llm.reuse.policy={use: none}", f"llm.reuse.path={tmp_path / 'kv'}")
+    with opened(model, sources, *changes) as pipeline:
+        first = pipeline.ask("Where do the owls sleep?")
+    with opened(model, sources, *changes) as pipeline:
+        again = pipeline.ask("Where do the owls sleep?")
+    assert computed(again) * 5 <= computed(first)
+    assert again.text == first.text
