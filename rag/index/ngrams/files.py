@@ -25,7 +25,7 @@ from rag.text.words import FORMAT
 
 logger = logging.getLogger(__name__)
 
-TOKENS = 1 << 24  # in a segment: some 130 MB on disk, and 1 GB of memory while it is made
+TOKENS = 1 << 24  # in a segment: some 130 MB on disk, and 1.2 GB of memory while it is made
 
 
 @dataclass(frozen=True, slots=True)
