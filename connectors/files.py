@@ -19,7 +19,7 @@ from pydantic import Field
 from rag.errors import ConfigError, SourceError
 from rag.load.base import Source
 from rag.load.decode import is_binary
-from rag.load.formats import SUFFIXES
+from rag.load.formats import PICTURES, SUFFIXES
 from rag.load.specs import ConnectorSpec
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class FilesSpec(ConnectorSpec):
     """Files of a folder and the folders below it, in the order of their paths.
 
     Hidden files, what .gitignore names, and links that lead out of the root are left out. Files of unknown suffix are
-    read when they hold text. A document's id is its path relative to the root.
+    read when they hold text, pictures with ``ingest.parse.ocr``. A document's id is its path relative to the root.
     """
 
     use: Literal["files"] = "files"
@@ -56,14 +56,15 @@ class FilesSpec(ConnectorSpec):
     list of principals; the first that matches a file replaces this list."""
 
     def build(self, resources: Resources) -> FilesConnector:
-        return FilesConnector(self)
+        return FilesConnector(self, pictures=resources.reads_pictures)
 
 
 class FilesConnector:
     """Walks the folder when it is asked; `skipped` counts what the last walk left out, by reason."""
 
-    def __init__(self, spec: FilesSpec) -> None:
+    def __init__(self, spec: FilesSpec, *, pictures: bool = False) -> None:
         self.spec = spec
+        self.suffixes = SUFFIXES.keys() if pictures else SUFFIXES.keys() - PICTURES
         self.skipped: Counter[str] = Counter()
 
     def load(self) -> Iterator[Source]:
@@ -93,7 +94,7 @@ class FilesConnector:
         for path, name in self._walk(root, "", exclude, []):
             if include is not None and not include.match_file(name):
                 self.skipped["not included"] += 1
-            elif include is None and path.suffix.lower() not in SUFFIXES and not _holds_text(path):
+            elif include is None and path.suffix.lower() not in self.suffixes and not _holds_text(path):
                 self.skipped["binary"] += 1
             else:
                 yield path, name

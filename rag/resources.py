@@ -34,6 +34,11 @@ class Resources(Protocol):
         """
         ...
 
+    @property
+    def reads_pictures(self) -> bool:
+        """Whether files that are pictures are read (``ingest.parse.ocr``), so that connectors list them."""
+        ...
+
     def shared(self, key: Hashable, make: Callable[[], T]) -> T:
         """The object for `key`, made at its first use, the same for every stage; closed last if it has ``close()``."""
         ...

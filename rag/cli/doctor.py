@@ -17,6 +17,7 @@ EXTRAS = {
     "hf": ("sentence_transformers", "transformers", "torch"),
     "chroma": ("chromadb",),
     "langchain": ("langchain_core",),
+    "docs": ("rapidocr",),
     "vllm": ("vllm",),
 }
 

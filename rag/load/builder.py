@@ -8,16 +8,19 @@ from dataclasses import dataclass
 
 from rag.load.base import Parsed
 from rag.load.decode import clean
+from rag.load.specs import Ocr
 from rag.types import Box, Layout, Part, PartKind, Scalar
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a parser may spend, and the password it may use."""
+    """What a parser may spend, the password it may use, and whether it reads pictures (`rag.load.specs.Ocr`)."""
 
     max_unpacked_bytes: int = 300_000_000
     max_characters: int = 20_000_000
     password: str | None = None
+    ocr: Ocr = "off"
+    threads: int = 1
 
 
 class TextBuilder:

@@ -22,7 +22,7 @@ _ALARM_AFTER_TIMEOUT_SECONDS = 2.0
 _STDERR_BYTES = 1 << 20
 
 
-def main(memory_mib: int, timeout_seconds: float, max_unpacked_bytes: int, max_characters: int) -> None:
+def main(memory_mib: int, timeout_seconds: float, limits: Limits) -> None:
     """Serve until standard input ends, or until memory runs short: the pool then starts a fresh process."""
     requests, replies = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # a library that prints must not speak into the protocol
@@ -35,7 +35,7 @@ def main(memory_mib: int, timeout_seconds: float, max_unpacked_bytes: int, max_c
         if header is None:
             return
         _alarm(timeout_seconds + _ALARM_AFTER_TIMEOUT_SECONDS)
-        if not _serve(load(header), requests, replies, Limits(max_unpacked_bytes, max_characters), memory_mib):
+        if not _serve(load(header), requests, replies, limits, memory_mib):
             return
 
 

@@ -28,6 +28,7 @@ PARSERS: dict[str, str] = {
     "notebook": "rag.load.parsers.notebook:NotebookParser",
     "eml": "rag.load.parsers.eml:EmlParser",
     "rtf": "rag.load.parsers.rtf:RtfParser",
+    "image": "rag.load.parsers.image:ImageParser",
 }
 """Format -> parser. "zip" is found out further inside the archive, where the limits hold."""
 
@@ -42,12 +43,15 @@ _SUFFIXES: dict[str, str] = {
     "notebook": "ipynb",
     "eml": "eml",
     "rtf": "rtf",
+    "image": "png jpg jpeg tif tiff",
     "code": "py pyi js mjs cjs ts tsx jsx java kt kts scala go rs c h cc cpp cxx hpp hh cs swift m mm rb php pl pm "
     "lua r jl sh bash zsh fish ps1 bat sql graphql proto css scss less vue svelte dart ex exs erl hs ml mli clj lisp "
     "el vim cmake gradle groovy tf nix zig xml xsd xsl svg ini cfg conf properties diff patch",
 }
 SUFFIXES: dict[str, str] = {f".{suffix}": name for name, listed in _SUFFIXES.items() for suffix in listed.split()}
 """Suffix -> format. ``code`` is read as text; it is a name of its own so that connectors can tell it apart."""
+PICTURES = frozenset(suffix for suffix, name in SUFFIXES.items() if name == "image")
+"""What a connector lists only where pictures are read (`rag.resources.Resources.reads_pictures`)."""
 
 _MEDIA_TYPES: dict[str, str] = {
     "text/html": "html",
@@ -62,6 +66,7 @@ _MEDIA_TYPES: dict[str, str] = {
 _HTML = re.compile(
     rb"\s*+(?:<\?xml[^>]*+>)?+\s*+(?:<!--(?:(?!-->).)*+-->\s*+)*+<(?:!doctype\s+html|html)\b", re.IGNORECASE | re.DOTALL
 )
+_PICTURE_HEADS = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"II*\0", b"MM\0*")
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 
 
@@ -78,11 +83,13 @@ def detect(data: bytes, name: str, media_type: str = "") -> str:
         return "zip"
     if head.startswith(b"{\\rtf"):
         return "rtf"
+    if head.startswith(_PICTURE_HEADS):
+        return "image"
     if head.startswith(_OLE):
         raise ValueError("it is an old or encrypted Office file; save it as .docx, .pptx or .xlsx without a password")
     suffix = PurePosixPath(name.replace("\\", "/")).suffix.lower()
     named = SUFFIXES.get(suffix) or _MEDIA_TYPES.get(media_type.split(";")[0].strip().lower())
-    if named in ("pdf", "zip"):
+    if named in ("pdf", "zip", "image"):
         raise ValueError(f"it is named {suffix} but its content is not; it may be damaged")
     if is_binary(head):
         raise ValueError("it is a binary file of an unknown format")

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import IO
 
 from rag.load.base import Parsed
+from rag.load.builder import Limits
 from rag.load.messages import BadMessageError, decode_parsed, dump, load, receive, send
-from rag.load.specs import ParseSpec
 
 logger = logging.getLogger(__name__)
 
@@ -22,14 +22,19 @@ _KEPT_ENVIRONMENT = frozenset({"PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "SYS
 _ROOT = str(Path(__file__).resolve().parents[2])
 # -P: a file named like a standard module in the working directory must not be imported. The folder that holds this
 # package comes last, for a checkout that is not installed.
-_BOOT = "import sys; sys.path.append(sys.argv[1]); from rag.load.child import main; main({arguments})"
+_BOOT = (
+    "import sys; sys.path.append(sys.argv[1]); from rag.load.child import main; from rag.load.builder import Limits; "
+    "main({arguments})"
+)
 
 
 class WorkerProcess:
     """Started by the first `parse`; dead for good after a time-out, a crash or too much memory."""
 
-    def __init__(self, spec: ParseSpec) -> None:
-        self.spec = spec
+    def __init__(self, limits: Limits, *, memory_mib: int, timeout_seconds: float) -> None:
+        self.limits = limits
+        self.memory_mib = memory_mib
+        self.timeout_seconds = timeout_seconds
         self._process: subprocess.Popen[bytes] | None = None
         self._stderr: IO[bytes] | None = None
         self._killed = False
@@ -46,13 +51,13 @@ class WorkerProcess:
         """
         process = self._process or self._start()
         header = dump({"name": name, "media_type": media_type, "password": password})
-        with _Deadline(process, self.spec.timeout_seconds) as deadline:
+        with _Deadline(process, self.timeout_seconds) as deadline:
             try:
                 reply = self._exchange(process, header, data)
             except (OSError, BadMessageError) as error:
                 self.kill()
                 if deadline.passed:
-                    raise ValueError(f"it takes longer than {self.spec.timeout_seconds:g} s to read") from None
+                    raise ValueError(f"it takes longer than {self.timeout_seconds:g} s to read") from None
                 raise ValueError(self._cause(process, error)) from None
         if reply.get("last") is True:  # it is about to end, to give its memory back
             self.kill()
@@ -61,7 +66,7 @@ class WorkerProcess:
         if "error" in reply:
             raise ValueError(str(reply["error"])[:1000])
         try:
-            return decode_parsed(reply, max_characters=self.spec.max_characters)
+            return decode_parsed(reply, max_characters=self.limits.max_characters)
         except BadMessageError as error:
             self.kill()
             raise ValueError(f"the parser gave a result that cannot be right ({error})") from error
@@ -77,9 +82,7 @@ class WorkerProcess:
         process.wait()
 
     def _start(self) -> subprocess.Popen[bytes]:
-        spec = self.spec
-        arguments = f"{spec.memory_mib}, {spec.timeout_seconds}, {int(spec.max_unpacked_megabytes * 1e6)}, "
-        boot = _BOOT.format(arguments=arguments + str(spec.max_characters))
+        boot = _BOOT.format(arguments=f"{self.memory_mib}, {self.timeout_seconds}, {self.limits!r}")
         kept = {
             name: value
             for name, value in os.environ.items()
@@ -113,7 +116,7 @@ class WorkerProcess:
         send(process.stdin, header)
         send(process.stdin, data)
         # Text, its escapes in JSON, and the layout: no honest reply is longer.
-        reply = receive(process.stdout, at_most=12 * self.spec.max_characters + (1 << 26))
+        reply = receive(process.stdout, at_most=12 * self.limits.max_characters + (1 << 26))
         if reply is None:
             raise BadMessageError("it ended without an answer")
         return load(reply)
@@ -127,7 +130,7 @@ class WorkerProcess:
         status = f"signal {-code}" if code is not None and code < 0 else f"status {code}"
         return (
             f"the parser process broke on it ({status}; {error}): a damaged file, or one that needs more than "
-            f"{self.spec.memory_mib} MiB of memory"
+            f"{self.memory_mib} MiB of memory"
         )
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from pydantic import Field
 
@@ -18,6 +19,9 @@ CONNECTORS: dict[str, str] = {
     "web": "rag.connectors.web:WebSpec",
 }
 """The connectors that ship, by name. Imported when the name is used, since nothing in rag/ depends on a connector."""
+
+
+Ocr: TypeAlias = Literal["off", "auto", "always"]
 
 
 class ConnectorSpec(Spec):
@@ -47,3 +51,16 @@ class ParseSpec(Spec):
     """Worker processes; by default one for each processor, at most 4."""
     password_env: str | None = None
     """Name of the environment variable with the password of encrypted PDF files."""
+    ocr: Ocr = "off"
+    """Read text off pictures (extra `docs`): PNG, JPEG and TIFF files, and pages of PDF files: those without a text
+    layer (``auto``) or all (``always``). Printed Latin script, Chinese and Japanese."""
+    ocr_timeout_seconds: float = Field(600, gt=0)
+    """Wall-clock time for one file that OCR reads, in the place of `timeout_seconds`. A page takes 1 to 10 s of one
+    processor."""
+    ocr_memory_mib: int = Field(3072, ge=512)
+    """Address space of a worker process that does OCR, in the place of `memory_mib`."""
+
+    def missing(self) -> str | None:
+        if self.ocr == "off" or find_spec("rapidocr") is not None:
+            return None
+        return "OCR needs the package 'rapidocr': pip install \"ragloom[docs]\""

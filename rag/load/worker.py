@@ -12,6 +12,8 @@ import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
+from itertools import chain
 from types import TracebackType
 
 from rag.errors import SourceError
@@ -19,11 +21,12 @@ from rag.load.base import Parsed, Source
 from rag.load.builder import Limits
 from rag.load.formats import detect, make_parser
 from rag.load.process import WorkerProcess
-from rag.load.specs import ParseSpec
+from rag.load.specs import Ocr, ParseSpec
 from rag.types import Document
 
 _SMALL_BYTES = 1 << 20
 _WORKERS = 4
+_OCR_HINT = 'set ingest.parse.ocr: auto and pip install "ragloom[docs]"'
 _AHEAD = 2  # sources in flight for each worker: enough to keep it busy, few enough to bound memory
 
 
@@ -40,7 +43,7 @@ class ParserPool:
         self.spec = spec
         self.workers = spec.workers or min(_WORKERS, os.cpu_count() or 1)
         self._limits = Limits(int(spec.max_unpacked_megabytes * 1e6), spec.max_characters)
-        self._idle: list[WorkerProcess] = []
+        self._idle: dict[Ocr, list[WorkerProcess]] = {}
         self._busy: set[WorkerProcess] = set()
         self._lock = threading.Lock()
         self._slots = threading.BoundedSemaphore(self.workers)
@@ -54,8 +57,8 @@ class ParserPool:
     def close(self) -> None:
         """End all worker processes, the busy ones too. The pool may be used again."""
         with self._lock:
-            processes = [*self._idle, *self._busy]
-            self._idle = []
+            processes = [*chain.from_iterable(self._idle.values()), *self._busy]
+            self._idle = {}
         for process in processes:
             process.kill()
 
@@ -129,27 +132,47 @@ class ParserPool:
         if name in ("text", "code") and len(data) <= _SMALL_BYTES and _is_utf8(data):
             # Decoding UTF-8 cannot hang, crash or grow: no need to send it to another process.
             return make_parser(name, self._limits).parse(data, source.name)
+        ocr = self.spec.ocr
+        if ocr == "off" and name == "image":
+            raise ValueError(f"it is a picture; to read the text on it {_OCR_HINT}")
         with self._slots:
-            return self._parsed_in_worker(data, source)
+            if name == "image" or (name == "pdf" and ocr == "always"):
+                return self._parsed_in_worker(data, source, ocr)
+            parsed = self._parsed_in_worker(data, source, "off")
+            if name == "pdf" and parsed.meta.get("pages_without_text"):
+                # A process of its own, since OCR takes a multiple of the time and memory that other files may have.
+                if ocr == "auto":
+                    return self._parsed_in_worker(data, source, ocr)
+                if not parsed.text:
+                    raise ValueError(f"no text layer on any of its {parsed.meta['pages']} pages; {_OCR_HINT}")
+        return parsed
 
-    def _parsed_in_worker(self, data: bytes, source: Source) -> Parsed:
-        process = self._checkout()
+    def _parsed_in_worker(self, data: bytes, source: Source, ocr: Ocr) -> Parsed:
+        process = self._checkout(ocr)
         try:
             return process.parse(data, name=source.name, media_type=source.media_type, password=self._password())
         finally:
-            self._give_back(process)
+            self._give_back(process, ocr)
 
-    def _checkout(self) -> WorkerProcess:
+    def _checkout(self, ocr: Ocr) -> WorkerProcess:
         with self._lock:
-            process = self._idle.pop() if self._idle else WorkerProcess(self.spec)
+            idle = self._idle.get(ocr)
+            process = idle.pop() if idle else self._process(ocr)
             self._busy.add(process)
             return process
 
-    def _give_back(self, process: WorkerProcess) -> None:
+    def _process(self, ocr: Ocr) -> WorkerProcess:
+        spec = self.spec
+        if ocr == "off":
+            return WorkerProcess(self._limits, memory_mib=spec.memory_mib, timeout_seconds=spec.timeout_seconds)
+        limits = replace(self._limits, ocr=ocr, threads=max(1, (os.cpu_count() or 1) // self.workers))
+        return WorkerProcess(limits, memory_mib=spec.ocr_memory_mib, timeout_seconds=spec.ocr_timeout_seconds)
+
+    def _give_back(self, process: WorkerProcess, ocr: Ocr) -> None:
         with self._lock:
             self._busy.discard(process)
             if process.is_alive():
-                self._idle.append(process)
+                self._idle.setdefault(ocr, []).append(process)
                 return
         process.kill()
 

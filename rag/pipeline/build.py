@@ -100,6 +100,10 @@ class BuiltResources:
                 self._llm = self.spec.llm.build()
             return self._llm
 
+    @property
+    def reads_pictures(self) -> bool:
+        return self.spec.ingest.parse.ocr != "off"
+
     def shared(self, key: Hashable, make: Callable[[], T]) -> T:
         with self._lock:
             if key not in self._shared:

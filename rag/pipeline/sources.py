@@ -45,8 +45,11 @@ def indexing_options(built: Built) -> str:
     parts = [spec.chunk.model_dump(mode="json"), [part.model_dump(mode="json") for part in spec.enrich], FORMAT]
     given = [type(part).__qualname__ for part in (components.chunker, *(components.enrichers or ())) if part]
     rest: list[object] = [part.identity for part in built.ingest.enrichers if isinstance(part, BatchEnricher)]
-    if spec.represent != RepresentSpec():  # left out otherwise: indexes made before there was a choice stay as they are
+    # Left out where nothing was chosen: indexes made before there was a choice stay as they are.
+    if spec.represent != RepresentSpec():
         rest.append(spec.represent.model_dump(mode="json"))
+    if spec.parse.ocr != "off":
+        rest.append({"ocr": spec.parse.ocr})
     return json.dumps([parts, given, *rest], sort_keys=True)
 
 

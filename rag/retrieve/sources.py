@@ -46,6 +46,10 @@ class SourceResources:
     def llm(self) -> LanguageModel:
         return self.given.llm
 
+    @property
+    def reads_pictures(self) -> bool:
+        return self.given.reads_pictures
+
     def shared(self, key: Hashable, make: Callable[[], T]) -> T:
         return self.given.shared(key, make)
 

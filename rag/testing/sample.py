@@ -54,6 +54,10 @@ class SampleResources:
             raise ConfigError("llm: the sample was made without a language model", hint="sample(..., llm=...)")
         return self.model
 
+    @property
+    def reads_pictures(self) -> bool:
+        return False
+
     def shared(self, key: Hashable, make: Callable[[], T]) -> T:
         if key not in self.objects:
             self.objects[key] = make()

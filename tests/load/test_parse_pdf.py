@@ -88,9 +88,12 @@ def test_an_encrypted_file_says_so_and_opens_with_its_password(sample: Sample, m
         assert "pdf encryption test" in pool.parse(source).text.casefold()
 
 
-def test_a_scanned_file_is_an_error_that_names_ocr(parse: Parse, pdf: MakePdf) -> None:
-    with pytest.raises(SourceError, match=r"no text layer on any of its 2 pages; run OCR"):
+def test_a_scanned_file_is_an_error_that_says_how_to_read_it(parse: Parse, pdf: MakePdf) -> None:
+    hint = r'set ingest.parse.ocr: auto and pip install "ragloom\[docs\]"'
+    with pytest.raises(SourceError, match=f"no text layer on any of its 2 pages; {hint}"):
         parse(pdf([[], []]), "scan.pdf")
+    with pytest.raises(SourceError, match=f"it is a picture; to read the text on it {hint}"):
+        parse(b"\x89PNG\r\n\x1a\n" + bytes(100), "scan.png")
 
 
 def test_pages_without_text_are_counted(parse: Parse, pdf: MakePdf) -> None:

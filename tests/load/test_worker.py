@@ -22,6 +22,7 @@ BOOT = """
 import sys; sys.path.append(sys.argv[1])
 import os, signal, time
 from rag.load import child
+from rag.load.builder import Limits
 real = child.parse
 def parse(data, name, media_type, limits):
     order = data.decode().removeprefix("<html>")

@@ -1,4 +1,4 @@
-"""PDF: the text layer, page by page, with a box for every line."""
+"""PDF: the text layer, page by page, with a box for every line; by OCR where there is none and that is asked for."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from statistics import median
 from typing import TypeAlias
 
 import pypdfium2 as pdfium
@@ -16,8 +15,9 @@ import pypdfium2.raw as raw
 
 from rag.load.base import Parsed
 from rag.load.builder import Limits, TextBuilder, squeeze
+from rag.load.parsers.page import HYPHEN, Page, folded, write_page
 from rag.load.parsers.reading_order import Line, in_reading_order
-from rag.types import Box, Part, Scalar
+from rag.types import Scalar
 
 Rect: TypeAlias = tuple[float, float, float, float]
 """left, bottom, right, top in PDF points, origin at the bottom left"""
@@ -25,20 +25,9 @@ Rect: TypeAlias = tuple[float, float, float, float]
 _LAM_AFTER_ALEF = re.compile("[\u0622\u0623\u0625\u0627]\u0644")
 _PRESENTATION_FORMS = re.compile("[\ufb00-\ufdff\ufe70-\ufefc]")
 _LINE = re.compile("[^\r\n\ufffe]+\ufffe?")
-_HYPHEN = "\ufffe"  # what PDFium gives for a hyphen at the end of a line whose word goes on
 _DATE = re.compile(r"D:(\d{4})(\d\d)?(\d\d)?")
 _NO_VALUE = frozenset({"untitled", "(anonymous)", "(unspecified)", "anonymous", "untitled document"})
 _WIDE_GAP_HEIGHTS = 1.2
-_PARAGRAPH_PITCHES = 1.4
-
-
-@dataclass(frozen=True, slots=True)
-class _Page:
-    """A page's lines in reading order, and the page's top left corner in PDF points."""
-
-    lines: list[Line]
-    left: float = 0.0
-    top: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,22 +43,22 @@ class PdfParser:
         document = _open(data, self.limits.password)
         try:
             pages = list(self._pages(document))
-            if not any(page.lines for page in pages):
-                raise ValueError(f"no text layer on any of its {len(pages)} pages; run OCR on it first")
+            if self.limits.ocr != "off" and not any(page.lines for page in pages):
+                raise ValueError(f"no text layer on any of its {len(pages)} pages, and OCR found no text")
             builder = TextBuilder(self.limits)
             words = {word for page in pages for line in page.lines for word in line.text.split()}
             headings = _outline(document)
             for number, page in enumerate(pages, 1):
                 with builder.part("page", str(number)):
-                    _write_page(page, number, builder, words, headings)
+                    write_page(page, number, builder, words, headings)
             return builder.parsed(_meta(document, pages))
         finally:
             document.close()
 
-    def _pages(self, document: pdfium.PdfDocument) -> Iterator[_Page]:
+    def _pages(self, document: pdfium.PdfDocument) -> Iterator[Page]:
         characters = 0
         for number in range(len(document)):
-            page = _read_page(document, number)
+            page = _read_page(document, number, self.limits)
             characters += sum(len(line.text) for line in page.lines)
             if characters > self.limits.max_characters:
                 raise ValueError(f"it holds more than {self.limits.max_characters:,} characters of text")
@@ -86,20 +75,38 @@ def _open(data: bytes, password: str | None) -> pdfium.PdfDocument:
         raise ValueError("the PDF is damaged and could not be rescued") from error
 
 
-def _read_page(document: pdfium.PdfDocument, number: int) -> _Page:
+def _read_page(document: pdfium.PdfDocument, number: int, limits: Limits) -> Page:
     try:
         page = document[number]
     except pdfium.PdfiumError:  # one damaged page of many; counted in the metadata as a page without text
-        return _Page([])
+        return Page([])
     text_page = page.get_textpage()
     try:
         box = page.get_bbox()
         turned = _Turn(page.get_rotation(), box)
         left, _, _, top = turned(box)
-        return _Page(in_reading_order(list(_lines(text_page, turned))), left, top)
+        lines = [] if limits.ocr == "always" else in_reading_order(list(_lines(text_page, turned)))
+        if lines or limits.ocr == "off":
+            return Page(lines, left, top)
+        return Page(_recognized(page, left, top, limits.threads), left, top, recognized=True)
     finally:
         text_page.close()
         page.close()
+
+
+def _recognized(page: pdfium.PdfPage, left: float, top: float, threads: int) -> list[Line]:
+    """The lines that OCR reads on the page as it is shown."""
+    import numpy as np
+
+    from rag.load.parsers.ocr import LONGEST_SIDE, MOST_DOTS_PER_INCH, recognize
+
+    scale = min(MOST_DOTS_PER_INCH / 72, LONGEST_SIDE / max(page.get_size()))
+    bitmap = page.render(scale=scale, rev_byteorder=False)
+    try:
+        picture = np.ascontiguousarray(bitmap.to_numpy()[:, :, :3])
+    finally:
+        bitmap.close()
+    return recognize(picture, left=left, top=top, points=1 / scale, threads=threads)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +128,7 @@ class _Turn:
 
 
 def _lines(page: pdfium.PdfTextPage, turned: _Turn) -> Iterator[Line]:
-    """The lines in the order they were drawn, cut at wide gaps; a line whose word goes on ends with `_HYPHEN`."""
+    """The lines in the order they were drawn, cut at wide gaps; a line whose word goes on ends with `HYPHEN`."""
     text = _ligatures_in_order(page, page.get_text_range())
     for match in _LINE.finditer(text):
         rects = [turned(page.get_rect(at)) for at in range(page.count_rects(match.start(), len(match.group())))]
@@ -151,8 +158,8 @@ def _cut(text: str, boxes: Sequence[tuple[int, Rect]], height: float) -> Iterato
 def _line(text: str, rects: Sequence[Rect]) -> Line:
     if _PRESENTATION_FORMS.search(text):
         text = _PRESENTATION_FORMS.sub(lambda match: unicodedata.normalize("NFKC", match.group()), text)
-    goes_on = text.endswith(_HYPHEN)
-    text = squeeze(text.replace(_HYPHEN, "")) + (_HYPHEN if goes_on else "")
+    goes_on = text.endswith(HYPHEN)
+    text = squeeze(text.replace(HYPHEN, "")) + (HYPHEN if goes_on else "")
     lefts, bottoms, rights, tops = zip(*rects, strict=True)
     return Line(text, min(lefts), min(bottoms), max(rights), max(tops))
 
@@ -178,50 +185,6 @@ def _origin(page: pdfium.PdfTextPage, at: int) -> tuple[float, float]:
     return x.value, y.value
 
 
-def _write_page(
-    page: _Page, number: int, builder: TextBuilder, words: set[str], headings: dict[tuple[int, str], int]
-) -> None:
-    pitch = _pitch(page.lines)
-    previous: Line | None = None
-    for at, line in enumerate(page.lines):
-        following = page.lines[at + 1].text if at + 1 < len(page.lines) else ""
-        text = _unhyphenated(line.text, following, words)
-        if previous is not None and not previous.text.endswith(_HYPHEN):
-            if previous.beside(line):
-                builder.write(" ")
-            else:
-                builder.break_lines(2 if previous.bottom - line.bottom > _PARAGRAPH_PITCHES * pitch else 1)
-        start, end = builder.write(text)
-        edges = (line.left - page.left, page.top - line.top, line.right - page.left, page.top - line.bottom)
-        left, upper, right, lower = (round(edge, 1) for edge in edges)
-        builder.boxes.append(Box(start, end, number, left, upper, right, lower))
-        if level := headings.get((number, _folded(text))):
-            builder.parts.append(Part("heading", start, end, text, level))
-        previous = line
-
-
-def _pitch(lines: Sequence[Line]) -> float:
-    """The usual distance from line to line, in points."""
-    steps = [a.bottom - b.bottom for a, b in pairwise(lines)]
-    return median([step for step, line in zip(steps, lines, strict=False) if 0 < step < 3 * line.height] or [12.0])
-
-
-def _unhyphenated(text: str, following: str, words: set[str]) -> str:
-    """A line without the hyphen that only the line break needed: ``us-`` + ``ing``, but not ``dual-`` + ``encoder``.
-
-    The rest of the document decides where it has the word; otherwise a lower-case rest is a divided word.
-    """
-    if not text.endswith(_HYPHEN):
-        return text
-    head, rest = text[:-1], (following.split() or [""])[0].rstrip(_HYPHEN)
-    word = head.rpartition(" ")[2]
-    if word + rest in words:
-        return head
-    if f"{word}-{rest}" in words or not rest[:1].islower():
-        return head + "-"
-    return head
-
-
 def _outline(document: pdfium.PdfDocument) -> dict[tuple[int, str], int]:
     """The bookmarks as (page number, folded title) -> heading level."""
     headings: dict[tuple[int, str], int] = {}
@@ -229,15 +192,11 @@ def _outline(document: pdfium.PdfDocument) -> dict[tuple[int, str], int]:
         target = bookmark.get_dest()
         page = target.get_index() if target is not None else None
         if page is not None:
-            headings.setdefault((page + 1, _folded(bookmark.get_title())), bookmark.level + 1)
+            headings.setdefault((page + 1, folded(bookmark.get_title())), bookmark.level + 1)
     return headings
 
 
-def _folded(text: str) -> str:
-    return squeeze(text).casefold()
-
-
-def _meta(document: pdfium.PdfDocument, pages: Sequence[_Page]) -> dict[str, Scalar]:
+def _meta(document: pdfium.PdfDocument, pages: Sequence[Page]) -> dict[str, Scalar]:
     values = {key: squeeze(value) for key, value in document.get_metadata_dict().items()}
     values = {key: value for key, value in values.items() if value.casefold() not in _NO_VALUE}
     date = _DATE.match(values.get("CreationDate", ""))
@@ -248,4 +207,5 @@ def _meta(document: pdfium.PdfDocument, pages: Sequence[_Page]) -> dict[str, Sca
         "created": "-".join(filter(None, date.groups())) if date else None,
         "pages": len(pages),
         "pages_without_text": without_text or None,
+        "pages_read_by_ocr": sum(page.recognized and bool(page.lines) for page in pages) or None,
     }
