@@ -41,11 +41,11 @@ def compact(store: Store) -> None:
 
 
 def count_ngrams(path: Path, spec: NgramsSpec) -> None:
-    """Bring the n-gram index up to date with what is committed, so that no reader has to."""
-    from rag.index.ngrams.stored import open_ngrams
+    """Bring the n-gram index up to date with what is committed."""
+    from rag.index.ngrams.stored import count_new
 
     with database.open_snapshot(path) as (snapshot, manifest):
-        open_ngrams(path, spec, snapshot, manifest)
+        count_new(path, spec, snapshot, manifest)
 
 
 def rebuild_terms(store: Store) -> None:

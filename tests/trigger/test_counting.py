@@ -9,10 +9,13 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from rag import Pipeline
 from rag.errors import CountsUnavailableError
 from rag.events import Answered, Decided
+from rag.index.counts import Count
 from rag.index.counts_local import LocalCounts
 from rag.index.counts_server import InfinigramCounts
 from rag.index.directory import IndexDirectory
@@ -20,6 +23,7 @@ from rag.index.specs import IndexSpec, NgramsSpec
 from rag.models.retry import Backoff
 from rag.testing.infinigram_stub import InfinigramStub
 from rag.testing.openai_stub import OpenAIStub, Reply
+from rag.text.words import words
 from rag.trigger.base import Asked, Decision, Written
 from rag.trigger.popularity import Popularity, SubjectRelation, relation_words
 from rag.trigger.quco import Quco
@@ -248,3 +252,34 @@ def test_a_quantile_of_a_servers_counts_is_refused() -> None:
     trigger = "{use: quco, counts: {use: infinigram, url: 'http://localhost:1/', index: i}}"
     with pytest.raises(InvalidConfigError, match="`below` is unset"):
         Pipeline.from_yaml("hybrid", overrides=[f"ask.dynamic={{trigger: {trigger}}}"])
+
+
+class AnyCounts:
+    """Counts everything once, and refuses what has no word, as every counter does."""
+
+    def count(self, phrase: str) -> Count:
+        assert words(phrase)
+        return Count(1)
+
+    def cooccur(self, first: str, second: str, *, window: int) -> Count:
+        assert words(first)
+        assert words(second)
+        return Count(0)
+
+
+@given(st.text() | st.text(st.sampled_from("Aa B.ⅧⒶ²“” was")))
+def test_whatever_is_asked_and_written_only_words_are_counted(text: str) -> None:
+    for trigger in (
+        Quco(AnyCounts(), Absolute(2)),
+        Popularity(AnyCounts(), Absolute(2)),
+        SubjectRelation(AnyCounts(), Absolute(2), window=9),
+    ):
+        trigger.decide(asked(text))
+        trigger.decide(written(text))
+
+
+def test_nothing_is_rare_in_an_empty_index(tmp_path: Path) -> None:
+    empty = IndexDirectory(IndexSpec(path=str(tmp_path / "empty"), dense=None, ngrams=NgramsSpec()))
+    with empty.writer(None) as writer:
+        writer.commit()
+    assert Quantile(0.5, LocalCounts(empty), empty).value() == 0

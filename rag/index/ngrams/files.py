@@ -21,7 +21,6 @@ from rag.index.derived import DEAD, DerivedFile
 from rag.index.ngrams.gather import Gatherer
 from rag.index.ngrams.segment import LiveSegment, NgramSegment
 from rag.index.tensors import map_tensors, write_tensors
-from rag.text.words import FORMAT
 
 logger = logging.getLogger(__name__)
 
@@ -44,11 +43,6 @@ class Corpus:
     documents: NDArray[np.int64]
     texts: Callable[[Sequence[int]], Iterable[tuple[int, str]]]
     lowercase: bool
-
-
-def key_of(uuid: str, *, lowercase: bool) -> str:
-    """What segments are made of: an index, and the rule for its words."""
-    return f"{uuid} words-{FORMAT}/{'lowercase' if lowercase else 'as-written'}"
 
 
 def keep(corpus: Corpus, *, tokens: int = TOKENS) -> list[LiveSegment]:
@@ -115,7 +109,9 @@ def _read(corpus: Corpus) -> dict[int, LiveSegment]:
     left = corpus.documents
     for path in sorted(corpus.folder.glob("[0-9]*.safetensors")):
         segment = _load(corpus, int(path.stem))
-        if segment is not None:
+        if segment is None:  # damaged, or of an index that was here before
+            _file(corpus, int(path.stem)).remove()
+        else:
             held[int(path.stem)] = LiveSegment(segment, np.isin(segment.documents, left))
             left = np.setdiff1d(left, segment.documents)
     return held

@@ -10,15 +10,26 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rag.index.codec import decode
-from rag.index.ngrams.files import Corpus, keep, key_of
+from rag.index.ngrams.files import Corpus, keep
 from rag.index.ngrams.index import NgramIndex
 from rag.index.records import Manifest
+from rag.text.words import FORMAT
 
 if TYPE_CHECKING:
     from rag.index.specs import NgramsSpec
 
 FOLDER = "ngrams"
 TEXTS = 100  # read in one statement
+
+
+def count_new(path: Path, spec: NgramsSpec, connection: sqlite3.Connection, manifest: Manifest) -> None:
+    """Bring the files up to date, so that no reader has to; only for who holds the writer's lock.
+
+    Unfinished files of processes that were killed go first.
+    """
+    for unfinished in (path / FOLDER).glob("*/*.tmp"):
+        unfinished.unlink(missing_ok=True)
+    open_ngrams(path, spec, connection, manifest)
 
 
 def open_ngrams(path: Path, spec: NgramsSpec, connection: sqlite3.Connection, manifest: Manifest) -> NgramIndex:
@@ -37,9 +48,10 @@ def open_ngrams(path: Path, spec: NgramsSpec, connection: sqlite3.Connection, ma
             for number, text in connection.execute(query):
                 yield number, decode(text)
 
+    words = f"words-{FORMAT}-{'lowercase' if spec.lowercase else 'as-written'}"
     corpus = Corpus(
-        folder=path / FOLDER,
-        key=key_of(manifest.uuid, lowercase=spec.lowercase),
+        folder=path / FOLDER / words,  # pipelines with different words may share an index
+        key=f"{manifest.uuid} {words}",
         documents=documents,
         texts=texts,
         lowercase=spec.lowercase,

@@ -45,7 +45,7 @@ def ngrams(index: IndexDirectory) -> NgramIndex:
 def test_the_end_of_an_ingest_counts_the_documents_not_their_chunks(tmp_path: Path) -> None:
     index = directory(tmp_path)
     put(index, {"a": "the cat and the dog", "b": "the end"})
-    assert [path.name for path in (tmp_path / "ngrams").glob("*.safetensors")] == ["000001.safetensors"]
+    assert [path.name for path in (tmp_path / "ngrams").rglob("*.safetensors")] == ["000001.safetensors"]
     assert ngrams(index).count("the") == Count(3)
 
 
@@ -74,9 +74,29 @@ def test_counts_follow_commits_that_were_not_compacted(tmp_path: Path) -> None:
     assert ngrams(index).count("one more") == Count(4)
 
 
-def test_another_rule_for_words_makes_the_files_anew(tmp_path: Path) -> None:
+def test_pipelines_with_different_words_share_an_index(tmp_path: Path) -> None:
     put(directory(tmp_path), {"a": "May may"})
     assert ngrams(directory(tmp_path, NgramsSpec(lowercase=False))).count("may") == Count(1)
+    assert ngrams(directory(tmp_path)).count("may") == Count(2)
+
+
+def test_files_that_a_killed_process_left_unfinished_are_swept_by_the_next_writer(tmp_path: Path) -> None:
+    index = directory(tmp_path)
+    put(index, {"a": "one"})
+    (folder,) = (tmp_path / "ngrams").iterdir()
+    (folder / "000002x.tmp").write_bytes(b"half")
+    put(index, {"b": "two"})
+    assert not list(folder.glob("*.tmp"))
+    assert ngrams(index).count("two") == Count(1)
+
+
+def test_an_index_made_anew_in_the_same_folder_leaves_no_counts_of_the_old_one(tmp_path: Path) -> None:
+    put(directory(tmp_path), {"a": "old " * 50, "b": "old"})
+    for file in tmp_path.glob("index.sqlite*"):
+        file.unlink()
+    put(directory(tmp_path), {"a": "new"})
+    assert ngrams(directory(tmp_path)).count("old") == Count(0)
+    assert len(list((tmp_path / "ngrams").rglob("*.safetensors"))) == 1
 
 
 @pytest.mark.parametrize("again", [False, True])
