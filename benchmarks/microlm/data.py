@@ -19,6 +19,8 @@ KINDS: tuple[Kind, ...] = ("one", "two", "reference")
 
 SOURCES = 16
 """How many sources a prompt may have: ids 1 to 16 are words of the vocabulary."""
+FACTS = 64
+"""How many facts a context may have; names do not run out before."""
 CONTENT_FREE = "N/A"
 """A question that asks nothing, to calibrate attention by; the model is taught to answer it with `NOTHING`."""
 NOTHING = "nothing"
@@ -83,23 +85,29 @@ def words() -> tuple[str, ...]:
         plain = plain.replace(mark, f" {mark} ")
     found = dict.fromkeys(plain.split())
     found |= dict.fromkeys(("Question:", "Answer:", CONTENT_FREE, NOTHING, "</source>"))
-    found |= dict.fromkeys(f'<source id="{number}"' for number in range(1, SOURCES + 1))
+    found |= dict.fromkeys(map(tag, range(SOURCES)))
     found |= dict.fromkeys(f"[{number}]" for number in range(1, SOURCES + 1))
     found |= dict.fromkeys((*PEOPLE, *PLACES, *HEROES, *GOODS, *FOODS, *BEASTS))
     return tuple(found)
 
 
 def make_context(
-    rng: random.Random, chunks: int, *, facts: tuple[int, int] = (3, 5), references: float = 0.3, single: bool = False
+    rng: random.Random, chunks: int, *, facts: tuple[int, int] = (3, 5), references: float = 0.3, alike: bool = False
 ) -> Context:
-    """Draw a context.
+    """Draw a context; its chunks have 8 to 24 words where `facts` is as it is.
 
     Args:
         facts: the least and the most sentences of a chunk, fillers and references not counted.
         references: the share of chunks that begin with a sentence about the place named last in the chunk before.
+        alike: let all sentences say the same of different subjects, so that only the subject tells them apart.
+
+    Raises:
+        ValueError: more chunks than `SOURCES`, or more facts than there are names for.
     """
+    if chunks > SOURCES or chunks * facts[1] > FACTS:
+        raise ValueError(f"{chunks} chunks of up to {facts[1]} facts: at most {SOURCES} chunks and {FACTS} facts")
     sizes = [rng.randint(*facts) for _ in range(chunks)]
-    drawn = _facts(rng, sum(sizes), single=single)
+    drawn = _facts(rng, sum(sizes), alike=alike)
     sentences: list[list[tuple[str, str, str]]] = []
     for size in sizes:
         sentences.append(drawn[:size])
@@ -125,14 +133,14 @@ def make_context(
     return Context(tuple(texts), tuple(_questions(at)))
 
 
-def _facts(rng: random.Random, count: int, *, single: bool) -> list[tuple[str, str, str]]:
+def _facts(rng: random.Random, count: int, *, alike: bool) -> list[tuple[str, str, str]]:
     """Sentences as (subject, relation, value) in random order; no value occurs twice but homes."""
     people, places = (rng.sample(pool, len(pool)) for pool in (PEOPLE, PLACES))
     values = {
         relation: rng.sample(VALUES[relation], len(VALUES[relation])) for relation in ("eats", "sells", "honours")
     }
     drawn: list[tuple[str, str, str]] = []
-    if single:
+    if alike:
         relation = rng.choice(("inhabits", "eats", "sells", "honours"))
         subjects = people if relation in ("inhabits", "eats") else places
         objects = places if relation == "inhabits" else values[relation]
@@ -170,9 +178,12 @@ def _questions(at: dict[tuple[str, str], tuple[str, int, tuple[int, int], tuple[
 
 def evidence(chunks: Sequence[str]) -> str:
     """The chunks as the generate stage renders evidence; the tokenizer drops where a source comes from."""
-    return "\n".join(
-        f'<source id="{number}" from="chunk {number}">\n{text}\n</source>' for number, text in enumerate(chunks, 1)
-    )
+    return "\n".join(f'{tag(at)} from="chunk {at + 1}">\n{text}\n</source>' for at, text in enumerate(chunks))
+
+
+def tag(chunk: int) -> str:
+    """How the source with this index begins, which is one token; what follows in the tag is none."""
+    return f'<source id="{chunk + 1}"'
 
 
 def head(chunks: Sequence[str]) -> str:
