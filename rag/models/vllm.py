@@ -160,14 +160,16 @@ class VllmModel:
         from vllm import SamplingParams
         from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
 
-        schema = sampling.schema
+        structure = None
+        if sampling.schema is not None:  # a weak model fills its reply with spaces where they are allowed
+            structure = StructuredOutputsParams(json=dict(sampling.schema), disable_any_whitespace=True)
         return SamplingParams(
             max_tokens=sampling.max_tokens or self.max_tokens,
             temperature=self.temperature if sampling.temperature is None else sampling.temperature,
             stop=list(sampling.stop),
             seed=sampling.seed,
             logprobs=MOST_TOKENS if sampling.logprobs else None,
-            structured_outputs=None if schema is None else StructuredOutputsParams(json=dict(schema)),
+            structured_outputs=structure,
             output_kind=RequestOutputKind.DELTA,
         )
 

@@ -158,6 +158,7 @@ class VllmEngine:
             loop.close()
 
     def _failure(self, error: BaseException) -> BackendError | ModelError:
+        from vllm.exceptions import VLLMClientError
         from vllm.v1.engine.exceptions import EngineDeadError
 
         if isinstance(error, asyncio.CancelledError):
@@ -166,7 +167,7 @@ class VllmEngine:
             return BackendError(
                 "vLLM: the engine died while it wrote", hint="its log says why; the next request loads it again"
             )
-        if isinstance(error, ValueError):
+        if isinstance(error, (ValueError, VLLMClientError)):
             return ModelError(f"vLLM refuses the prompt: {_last_line(error)}")
         return BackendError(f"vLLM failed: {_last_line(error)}")
 

@@ -1,0 +1,151 @@
+"""vLLM in this process: what a caller can ask of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from rag.errors import ModelError
+from rag.models.llm import Message, Sampling
+from rag.models.vllm import VllmModel
+from rag.models.vllm_specs import VllmSpec
+from rag.testing.vllm_server import children
+from rag.types import Token, Usage
+
+LONG = [Message("user", "Dogs bark at night. " * 30)]
+
+
+def until(holds: Callable[[], bool], *, seconds: float = 20.0) -> bool:
+    """Whether it comes to hold."""
+    end = time.monotonic() + seconds
+    while not holds():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+def text(model: VllmModel, chat: list[Message], sampling: Sampling | None = None) -> str:
+    return model.complete(chat, sampling or Sampling()).text
+
+
+def test_a_stream_joined_is_the_whole_reply_with_and_without_log_probabilities(
+    model: VllmModel, chats: list[list[Message]]
+) -> None:
+    for chat in chats[:5]:
+        whole = text(model, chat)
+        for sampling in (Sampling(), Sampling(logprobs=True)):
+            *pieces, usage = model.stream(chat, sampling)
+            assert "".join(piece.text for piece in pieces if isinstance(piece, Token)) == whole
+            assert isinstance(usage, Usage)
+            assert (usage.prompt_tokens, usage.requests) == (len(model.prompt(chat)), 1)
+            given = [piece.logprob is not None for piece in pieces if isinstance(piece, Token)]
+            assert all(given) if sampling.logprobs else not any(given)
+
+
+def test_many_callers_at_once_each_get_the_reply_to_their_own_prompt(
+    model: VllmModel, chats: list[list[Message]]
+) -> None:
+    alone = [text(model, chat) for chat in chats]
+    assert len(set(alone)) > len(chats) // 2  # the premise: replies tell prompts apart
+    with ThreadPoolExecutor(32) as pool:
+        together = list(pool.map(lambda at: text(model, chats[at % len(chats)]), range(4 * len(chats))))
+    assert together == alone * 4
+
+
+def test_a_prompt_that_begins_as_an_earlier_one_is_found_in_the_prefix_cache(model: VllmModel) -> None:
+    first = model.complete(LONG).usage
+    before = model.metrics()
+    again = model.complete([*LONG, Message("assistant", "Yes"), Message("user", "Why?")]).usage
+    after = model.metrics()
+    assert again.cached_tokens >= (first.prompt_tokens // 32 - 1) * 32 > 32
+    assert after.prefix_hits - before.prefix_hits == again.cached_tokens
+    assert after.prefix_queries - before.prefix_queries == again.prompt_tokens
+
+
+def test_writing_ends_before_a_stop_string(model: VllmModel, chats: list[list[Message]]) -> None:
+    for chat in chats[:5]:
+        whole = text(model, chat)
+        stop = whole[6:8]
+        at = whole.index(stop)
+        assert text(model, chat, Sampling(stop=(stop,))) == whole[:at]
+        pieces = list(model.stream(chat, Sampling(stop=(stop,), logprobs=True)))
+        assert "".join(piece.text for piece in pieces if isinstance(piece, Token)) == whole[:at]
+
+
+def test_a_draft_is_continued_in_its_own_turn(model: VllmModel, chats: list[list[Message]]) -> None:
+    prompt = model.prompt([*chats[0], Message("assistant", "Yes, dogs")])
+    opened = model.prompt(chats[0])
+    assert prompt == [*opened, *model._encode("Yes, dogs")]
+    assert text(model, [*chats[0], Message("assistant", "Yes, dogs")]) != text(model, chats[0])
+
+
+def test_the_same_seed_draws_the_same_reply_and_another_seed_another(model: VllmModel) -> None:
+    draws = [text(model, LONG, Sampling(temperature=1.0, seed=seed)) for seed in (3, 3, 4)]
+    assert draws[0] == draws[1] != draws[2]
+
+
+def test_a_reply_keeps_to_a_json_schema(model: VllmModel) -> None:
+    schema: dict[str, object] = {
+        "type": "object",
+        "properties": {"answer": {"enum": ["yes", "no"]}},
+        "required": ["answer"],
+        "additionalProperties": False,
+    }
+    reply = text(model, LONG, Sampling(max_tokens=64, schema=schema))  # type: ignore[arg-type]  # plain JSON
+    assert json.loads(reply)["answer"] in ("yes", "no")
+
+
+def test_choosing_gives_the_probability_of_each_option(model: VllmModel) -> None:
+    first = next(piece for piece in model.stream(LONG, Sampling(logprobs=True)) if isinstance(piece, Token))
+    choice = model.choose(LONG, [first.text, "never so"])
+    assert first.logprob is not None
+    assert choice.probabilities[0] == pytest.approx(pow(2.718281828459045, first.logprob), rel=1e-3)
+
+
+def test_a_caller_that_leaves_takes_its_request_out_of_the_engine(model: VllmModel) -> None:
+    before = model.metrics().generated_tokens
+    stream = model.stream(LONG, Sampling(max_tokens=1200, seed=1, temperature=1.0))
+    next(stream)
+    stream.close()  # type: ignore[attr-defined]  # a generator
+    assert until(lambda: model.metrics().running == 0)
+    assert model.metrics().generated_tokens - before < 600
+
+
+def test_a_prompt_longer_than_the_window_is_refused_by_name(model: VllmModel) -> None:
+    with pytest.raises(ModelError, match="vLLM refuses the prompt"):
+        text(model, [Message("user", "Dogs bark. " * 2000)])
+
+
+def test_tokens_are_counted_by_the_models_own_tokenizer(model: VllmModel) -> None:
+    assert model.count("Dogs bark at night.") == len(model._encode("Dogs bark at night."))
+    assert model.window == 2048
+
+
+def test_closing_ends_the_engines_processes_and_the_next_request_loads_it_again(tiny: Path) -> None:
+    spec = VllmSpec(model=str(tiny), dtype="float32", cache_gib=0.0625, block_tokens=32, eager=True, max_tokens=4)
+    model = spec.build()
+    assert isinstance(model, VllmModel)
+    before = _engines()
+    first = model.complete(LONG).text
+    assert _engines() > before
+    model.close()
+    assert until(lambda: _engines() <= before)
+    assert model.complete(LONG).text == first
+    model.close()
+    assert until(lambda: _engines() <= before)
+
+
+def _engines() -> set[int]:
+    """The engine's processes below this one."""
+    return {
+        process
+        for process in children(os.getpid())
+        if Path(f"/proc/{process}/stat").read_text().partition("(")[2].startswith("VLLM")
+    }
