@@ -34,6 +34,7 @@ def compact(store: Store) -> None:
     if not chosen:
         return
     with database.open_snapshot(store.path) as (snapshot, _), store.transaction() as change:
+        snapshot.execute("PRAGMA cache_size = -1024")  # read once, from first to last
         new = compaction.merge(store, snapshot, chosen)
         change.segments = [segment for segment in store.segments if segment not in chosen]
         change.segments += [new] if new is not None else []
