@@ -12,7 +12,8 @@ from rag.errors import PromptError
 from rag.models.llm import Message
 
 _RULE = re.compile(r"^---[ \t]*$", re.MULTILINE)
-_MARKUP = re.compile(r"<(?=\s*/?\s*(?:sources?|history|question|system|user|assistant)\b|\|)", re.IGNORECASE)
+_TAGS = "sources?|history|question|draft|sentence|system|user|assistant"
+_MARKUP = re.compile(rf"<(?=\s*/?\s*(?:{_TAGS})\b|\|)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)

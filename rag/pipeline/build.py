@@ -211,7 +211,7 @@ class Built:
     def _dynamic(self) -> Dynamic | None:
         from rag.pipeline.dynamic import Dynamic, Limits
         from rag.pipeline.dynamic_spec import DynamicSpec
-        from rag.trigger.specs import AlwaysSpec
+        from rag.trigger.simple_specs import AlwaysSpec
 
         spec = self.spec.ask.dynamic
         if spec is None and self.components.trigger is not None:

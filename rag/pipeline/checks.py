@@ -10,6 +10,7 @@ from rag.config.dump import components, use_name
 from rag.config.problems import Path, dotted
 from rag.embed.specs import LateSpec
 from rag.enrich.specs import Doc2QuerySpec
+from rag.generate.specs import ExtractiveSpec, LlmSpec
 from rag.index.specs import Bm25Spec
 from rag.models.specs import BUILT_IN
 from rag.rerank.specs import LateInteractionSpec, OrderSpec
@@ -17,6 +18,9 @@ from rag.retrieve.encoded_specs import MultiVectorSpec
 from rag.retrieve.feedback_specs import Rm3Spec
 from rag.retrieve.sources_specs import SourcesSpec
 from rag.retrieve.specs import DbsfSpec, LogOddsSpec, RrfSpec, SingleSpec, WeightedSpec, ZScoreSpec
+from rag.trigger.query_specs import SAME_AGAIN
+from rag.trigger.simple_specs import MarginSpec, NeverSpec
+from rag.trigger.trigger_spec import TriggerSpec
 
 if TYPE_CHECKING:
     from rag.pipeline.spec import AskSpec, IngestSpec, PipelineSpec
@@ -42,6 +46,7 @@ def conflicts(pipeline: PipelineSpec) -> Iterator[tuple[Path, str]]:
     yield from _without_effect(pipeline.ask)
     yield from _several_indexes(pipeline.ask)
     yield from _layout(pipeline.ask)
+    yield from _dynamic(pipeline.ask)
     window = ingest.embed.window() if ingest.index.dense is not None else None
     if window is not None and isinstance(ingest.chunk, SizedSpec) and (ingest.chunk.tokens or 0) > window:
         message = f"expected at most {window}, the window of the embedder, got {ingest.chunk.tokens}"
@@ -116,11 +121,34 @@ def _without_effect(ask: AskSpec) -> Iterator[tuple[Path, str]]:
 
 
 def _several_indexes(ask: AskSpec) -> Iterator[tuple[Path, str]]:
-    routing = [spec.use for spec in ask.retrieve if isinstance(spec, SourcesSpec)]
+    retrievers = (*ask.retrieve, ask.dynamic.elsewhere if ask.dynamic else None)
+    routing = [spec.use for spec in retrievers if isinstance(spec, SourcesSpec)]
     for at, spec in enumerate(ask.rerank):
         if routing and "ingest.index.dense" in spec.needs:
             message = f"{spec.use!r} compares vectors of the pipeline's own index"
             yield ("ask", "rerank", at, "use"), f"{message}, {routing[0]!r} gives chunks of others"
+
+
+def _dynamic(ask: AskSpec) -> Iterator[tuple[Path, str]]:
+    """Triggers that the rest of ``ask`` gives nothing to go by, or leaves no answer."""
+    if ask.dynamic is None:
+        return
+    place: Path = ("ask", "dynamic", "trigger")
+    quotes = isinstance(ask.generate, ExtractiveSpec)
+    parts = [(path, spec) for path, spec in components(ask.dynamic.trigger, place) if isinstance(spec, TriggerSpec)]
+    for path, spec in [(place, ask.dynamic.trigger), *parts]:
+        if spec.writes and quotes:
+            message = f"{spec.use!r} looks at how the language model writes, ask.generate is 'extractive'"
+            yield (*path, "use"), f"{message}: set it to llm"
+        if isinstance(spec, MarginSpec) and spec.elsewhere and ask.dynamic.elsewhere is None:
+            yield (*path, "elsewhere"), "ask.dynamic.elsewhere is null: there is no second source to look in"
+        if isinstance(spec, MarginSpec) and not spec.elsewhere and ask.dynamic.query.use in SAME_AGAIN:
+            message = f"'margin' would search for the same again with the query builder {ask.dynamic.query.use!r}"
+            yield ("ask", "dynamic", "query", "use"), f"{message}: set it to llm-asked, or the trigger's `elsewhere`"
+    silent = quotes or (isinstance(ask.generate, LlmSpec) and ask.generate.without_evidence == "abstain")
+    if isinstance(ask.dynamic.trigger, NeverSpec) and silent:
+        message = "'never' gives no evidence, and without any ask.generate abstains from every answer"
+        yield (*place, "use"), f"{message}: set ask.generate to {{use: llm, without_evidence: answer}}"
 
 
 def _late(ingest: IngestSpec) -> Iterator[tuple[Path, str]]:

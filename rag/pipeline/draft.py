@@ -6,10 +6,10 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+from rag.text.markers import MARKER, unmarked
 from rag.text.sentences import sentences
 from rag.types import Token
 
-_MARKER = re.compile(r"[\[［【]\s*\d{1,9}(?:\s*[-–—,;，、]\s*\d{1,9})*\s*[\]］】]")
 _OPEN_MARKER = re.compile(r"[\[［【][\s\d,;，、–—-]*\Z")
 _AHEAD = 24  # code points after which the next sentence has surely begun, also where words are not spaced
 
@@ -66,7 +66,7 @@ def _begins_word(text: str) -> bool:
 
 
 def _first_end(text: str, *, final: bool) -> int | None:
-    blanked = _MARKER.sub(lambda marker: _blank(marker, text), text)
+    blanked = unmarked(text)
     if not final:
         blanked = _OPEN_MARKER.sub("", blanked)
     spans = sentences(blanked)
@@ -80,15 +80,9 @@ def _first_end(text: str, *, final: bool) -> int | None:
         return None
     # A marker that opens a line belongs to the sentence after it.
     behind = [
-        marker.end() for marker in _MARKER.finditer(text, end, following) if "\n" not in text[end : marker.start()]
+        marker.end() for marker in MARKER.finditer(text, end, following) if "\n" not in text[end : marker.start()]
     ]
     return max(behind, default=end)
-
-
-def _blank(marker: re.Match[str], text: str) -> str:
-    """White space for a marker; one at the end of a line ends the sentence, whatever the next line begins with."""
-    length = marker.end() - marker.start()
-    return " " * (length - 1) + "\n" if text[marker.end() : marker.end() + 1] == "\n" else " " * length
 
 
 def _cut(tokens: Sequence[Token], length: int) -> list[Token]:

@@ -9,7 +9,7 @@ from pydantic import Field
 from rag.config.spec import Spec
 from rag.config.stage import Use
 from rag.retrieve.retriever_spec import RetrieverSpec
-from rag.trigger.specs import AutoSpec
+from rag.trigger.query_specs import AutoSpec
 from rag.trigger.trigger_spec import QueryBuilderSpec, TriggerSpec
 
 

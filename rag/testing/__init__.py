@@ -20,6 +20,7 @@ from rag.testing.contracts import (
 )
 from rag.testing.models import ScriptedModel
 from rag.testing.sample import QUESTIONS, TEXTS, Sample, SampleResources, sample
+from rag.testing.triggers import check_query_builder, check_trigger
 
 __all__ = [
     "QUESTIONS",
@@ -35,8 +36,10 @@ __all__ = [
     "check_fuser",
     "check_generator",
     "check_order",
+    "check_query_builder",
     "check_reranker",
     "check_retriever",
     "check_transform",
+    "check_trigger",
     "sample",
 ]

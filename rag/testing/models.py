@@ -35,11 +35,13 @@ class ScriptedModel:
         self._replies, self._choices = iter(self.replies), iter(self.choices)
 
     def complete(self, messages: Sequence[Message], sampling: Sampling = AS_SET) -> Completion:
-        reply = "".join(token.text for token in _tokens(self._next(self._replies, messages, sampling)))
-        return Completion(reply, _usage(messages, reply))
+        reply: str | Sequence[Token] = self._next(self._replies, messages, sampling)
+        text = "".join(token.text for token in _tokens(reply))
+        return Completion(text, _usage(messages, text))
 
     def stream(self, messages: Sequence[Message], sampling: Sampling = AS_SET) -> Iterator[Token | Usage]:
-        tokens = _tokens(self._next(self._replies, messages, sampling))
+        reply: str | Sequence[Token] = self._next(self._replies, messages, sampling)
+        tokens = _tokens(reply)
         yield from tokens
         yield _usage(messages, "".join(token.text for token in tokens))
 

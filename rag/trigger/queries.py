@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from rag.text.markers import unmarked
 from rag.trigger.base import Decision, Finished, Moment, Written
 from rag.types import Query
 
@@ -11,17 +12,46 @@ from rag.types import Query
 class Auto:
     """What the trigger knows to ask; else the sentence without its doubts; else draft and question; else the question.
 
-    No sentence but its doubts: no query.
+    A sentence that is all doubts gives no query.
     """
 
     def build(self, moment: Moment, decision: Decision) -> Sequence[Query]:
         if decision.queries:
             return _queries(moment, *decision.queries)
-        if isinstance(moment, Written):
-            return _queries(moment, without(moment.sentence, decision.doubts))
         if isinstance(moment, Finished):
-            return _queries(moment, f"{moment.draft} {moment.query.text}")
-        return _queries(moment, moment.query.text)
+            return WholeDraft(question=True).build(moment, decision)
+        return Sentence(masked=True).build(moment, decision)
+
+
+class Sentence:
+    """The sentence; with `masked`, without the words in doubt. Where none was written, the question."""
+
+    def __init__(self, *, masked: bool) -> None:
+        self.masked = masked
+
+    def build(self, moment: Moment, decision: Decision) -> Sequence[Query]:
+        if not isinstance(moment, Written):
+            return _queries(moment, moment.query.text)
+        return _queries(moment, without(unmarked(moment.sentence), decision.doubts if self.masked else ()))
+
+
+class WholeDraft:
+    """The answer so far, without its markers; with `question`, the question behind it, as Iter-RetGen has it.
+
+    Where nothing was written, the question.
+    """
+
+    def __init__(self, *, question: bool) -> None:
+        self.question = question
+
+    def build(self, moment: Moment, decision: Decision) -> Sequence[Query]:
+        draft = ""
+        if isinstance(moment, Written):
+            draft = moment.draft + moment.sentence
+        elif isinstance(moment, Finished):
+            draft = moment.draft
+        words = " ".join(unmarked(draft).split())
+        return _queries(moment, f"{words} {moment.query.text}" if self.question or not words else words)
 
 
 def without(sentence: str, doubts: Sequence[tuple[int, int]]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from rag.config.spec import Spec
 
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 class TriggerSpec(Spec):
     """Options of what says when to retrieve."""
 
+    writes: ClassVar[bool] = False
+    """Whether it looks at how the language model came to what it wrote, so that it has to be the generator."""
     use: str
     """The component's name."""
 
