@@ -13,7 +13,7 @@ from rag.enrich.specs import Doc2QuerySpec
 from rag.generate.specs import ExtractiveSpec, LlmSpec
 from rag.index.specs import Bm25Spec
 from rag.models.specs import BUILT_IN
-from rag.rerank.specs import LateInteractionSpec, OrderSpec
+from rag.rerank.specs import CanonicalOrderSpec, LateInteractionSpec, OrderSpec
 from rag.retrieve.encoded_specs import MultiVectorSpec
 from rag.retrieve.feedback_specs import Rm3Spec
 from rag.retrieve.sources_specs import SourcesSpec
@@ -159,12 +159,12 @@ def _late(ingest: IngestSpec) -> Iterator[tuple[Path, str]]:
 
 def _layout(ask: AskSpec) -> Iterator[tuple[Path, str]]:
     for at, spec in enumerate(ask.rerank):
-        if not isinstance(spec, OrderSpec):
+        if not isinstance(spec, OrderSpec | CanonicalOrderSpec):
             continue
         if at < len(ask.rerank) - 1:
-            yield ("ask", "rerank", at, "use"), "'order' must be the last of ask.rerank: what follows undoes it"
+            yield ("ask", "rerank", at, "use"), f"{spec.use!r} must be the last of ask.rerank: what follows undoes it"
         elif (kept := getattr(ask.compress, "keep", spec.keep)) < spec.keep:
-            message = f"ask.compress keeps {kept} chunks and would cut from the end, where 'order' puts the best"
+            message = f"ask.compress keeps {kept} chunks and would cut from the end, where {spec.use!r} puts good ones"
             yield ("ask", "rerank", at, "keep"), f"expected at most {kept}, got {spec.keep}: {message}"
 
 

@@ -245,6 +245,30 @@ class OrderSpec(RerankerSpec):
         return OrderReranker(keep=self.keep, layout=self.layout)
 
 
+class CanonicalOrderSpec(RerankerSpec):
+    """Lays the chunks out as they were served before, so that an engine's prefix cache finds them (arXiv 2606.19667).
+
+    For a language model with prefix caching (vLLM). Stands at the end of the list.
+    """
+
+    use: Literal["canonical-order"] = "canonical-order"
+    keep: int = Field(8, ge=1, le=10_000)
+    """How many chunks to keep; no more than ``ask.compress`` does, which would cut from the end."""
+    displacement: int | None = Field(3, ge=0)
+    """By how many ranks a chunk may move; null: to any place."""
+    policy: Literal["served", "frequency"] = "served"
+    """`served`: along the orders served so far, as long as one fits; `frequency`: most often served first."""
+    remembered: int = Field(4096, ge=1)
+    """How many orders to remember."""
+
+    def build(self, resources: Resources) -> Reranker:
+        from rag.rerank.canonical import CanonicalOrderReranker
+
+        return CanonicalOrderReranker(
+            keep=self.keep, displacement=self.displacement, policy=self.policy, remembered=self.remembered
+        )
+
+
 class InstructionsSpec(RerankerSpec):
     """What a question excludes in so many words ("not about Austria") is taken out of its ranking."""
 
@@ -290,4 +314,5 @@ BUILT_IN: tuple[type[RerankerSpec], ...] = (
     *LLM,
     InstructionsSpec,
     OrderSpec,
+    CanonicalOrderSpec,
 )
