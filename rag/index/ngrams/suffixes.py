@@ -2,21 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
 END = 0
 """Stands after the last word of every document; no phrase holds it."""
 LONGEST = 1 << 31  # tokens: positions are int32
+STRETCH = 1 << 16  # ties sorted at a time: 64 bits hold a group, a rank and a place, and the cache holds the keys
+
+
+class Ties(NamedTuple):
+    """What is not in order yet: places in the suffix array, in groups that are alike so far.
+
+    `slots` are the places, ascending; `heads` is where in `slots` each group begins.
+    """
+
+    slots: NDArray[np.int32]
+    heads: NDArray[np.int64]
 
 
 def suffix_array(tokens: NDArray[np.int32], *, highest: int) -> NDArray[np.int32]:
     """Where the suffixes of `tokens` start, in the order of what they spell up to their document's end.
 
-    Prefix doubling (Manber and Myers, SODA 1990): suffixes sorted by their first h words are sorted by 2h by comparing
-    ranks, and only those that are still tied are looked at again. The first words are packed into 64 bits together with
-    the position, so that the first and largest sort moves plain integers. O(n log n) a round, about log2 of the longest
-    repeated passage rounds; some 40 bytes a token while it runs.
+    Prefix doubling (Manber and Myers, SODA 1990; groups refined in place as by Larsson and Sadakane, 1999): suffixes
+    sorted by their first h words are sorted by 2h by comparing ranks, and only those that are still tied are looked at
+    again. All sorting is of 64-bit integers that hold what is compared and where it was, which NumPy vectorises; the
+    first sort is by as many words as fit. About log2 of the longest repeated passage rounds; some 40 bytes a token.
 
     Args:
         tokens: (n,) numbers of words, from 1, with `END` after each document, the last one too.
@@ -24,6 +38,9 @@ def suffix_array(tokens: NDArray[np.int32], *, highest: int) -> NDArray[np.int32
 
     Returns:
         (n,) positions; equal suffixes in any order.
+
+    Raises:
+        ValueError: more than 2**31 tokens, or no end.
 
     >>> suffix_array(np.array([2, 1, 2, 1, 0], np.int32), highest=2).tolist()
     [4, 3, 1, 2, 0]
@@ -34,29 +51,76 @@ def suffix_array(tokens: NDArray[np.int32], *, highest: int) -> NDArray[np.int32
     if n > LONGEST or tokens[-1] != END:
         raise ValueError(f"expected at most {LONGEST} tokens and a document's end last, got {n} and {tokens[-1]}")
     length = _words_before_the_end(tokens)
-    position_bits, word_bits = max(1, (n - 1).bit_length()), max(1, highest.bit_length())
-    depth = (64 - position_bits) // word_bits  # words that all suffixes are sorted by so far
-    keys = _packed(tokens, depth, word_bits, position_bits)
+    place_bits, word_bits = max(1, (n - 1).bit_length()), max(1, highest.bit_length())
+    depth = (64 - place_bits) // word_bits  # words that all suffixes are sorted by so far
+    keys = _packed(tokens, depth, word_bits) << np.uint64(place_bits)
+    keys |= np.arange(n, dtype=np.uint64)
     keys.sort()
-    suffixes = (keys & np.uint64((1 << position_bits) - 1)).astype(np.int32)
-    keys >>= np.uint64(position_bits)
-    rank = np.empty(n, np.uint32)
-    slots, tied = np.arange(n, dtype=np.uint32), suffixes.copy()  # the places in the result still open, who is there
-    while True:
-        first = np.concatenate([[True], keys[1:] != keys[:-1]])
-        heads = np.flatnonzero(first)
-        sizes = np.diff(heads, append=len(keys))
-        rank[tied] = np.repeat(slots[heads], sizes)
-        still = np.repeat((sizes > 1) & (length[tied[heads]] >= depth), sizes)
-        slots, tied = slots[still], tied[still]
-        if not len(tied):
-            return suffixes
-        keys = rank[tied].astype(np.uint64) << np.uint64(32)
-        keys |= rank[tied + depth]  # within the document, or at its end: the suffix has `depth` words
-        order = np.argsort(keys)
-        keys, tied = keys[order], tied[order]
-        suffixes[slots] = tied
+    suffixes = _low(keys, place_bits).astype(np.int32)
+    rank = np.empty(n, np.int32)  # of the suffix at each position: the first slot of its group
+    ties = _regroup(keys >> np.uint64(place_bits), np.arange(n, dtype=np.int32), suffixes, rank, length >= depth)
+    del keys  # 8 bytes a token
+    while len(ties.slots):
+        ties = _refined(ties, suffixes, rank, length, depth)
         depth *= 2
+    return suffixes
+
+
+def _refined(
+    ties: Ties, suffixes: NDArray[np.int32], rank: NDArray[np.int32], length: NDArray[np.int32], depth: int
+) -> Ties:
+    """Sort what is tied after `depth` words by twice as many; what is tied then.
+
+    `suffixes` and `rank` are brought up to date stretch by stretch: a finer rank sorts as the coarser one does.
+    """
+    long_enough = length >= 2 * depth
+    rank_bits = np.uint64(max(1, (len(rank) - 1).bit_length()))
+    found: list[Ties] = []
+    kept = 0
+    for low, high, heads in _stretches(ties):
+        slots = ties.slots[low:high]
+        tied = suffixes[slots]
+        place_bits = max(1, (high - low - 1).bit_length())
+        groups = np.arange(len(heads), dtype=np.uint64) << rank_bits
+        keys = np.repeat(groups, np.diff(heads, append=high))
+        keys |= rank[tied + depth].astype(np.uint64)  # within the document or at its end: so many words are there
+        keys <<= np.uint64(place_bits)
+        keys |= np.arange(high - low, dtype=np.uint64)
+        keys.sort()
+        tied = tied[_low(keys, place_bits).astype(np.int64)]
+        suffixes[slots] = tied
+        left = _regroup(keys >> np.uint64(place_bits), slots, tied, rank, long_enough)
+        found.append(Ties(left.slots, left.heads + kept))
+        kept += len(left.slots)
+    return Ties(np.concatenate([one.slots for one in found]), np.concatenate([one.heads for one in found]))
+
+
+def _regroup(
+    keys: NDArray[np.uint64],
+    slots: NDArray[np.int32],
+    positions: NDArray[np.int32],
+    rank: NDArray[np.int32],
+    long_enough: NDArray[np.bool_],
+) -> Ties:
+    """Rank the suffixes of some slots, sorted by `keys`; the groups of more than one that are not at their end."""
+    heads = np.flatnonzero(np.concatenate([[True], keys[1:] != keys[:-1]]))
+    sizes = np.diff(heads, append=len(keys))
+    rank[positions] = np.repeat(slots[heads], sizes)
+    tied = (sizes > 1) & long_enough[positions[heads]]
+    left = sizes[tied]
+    return Ties(slots[np.repeat(tied, sizes)], np.cumsum(left) - left)
+
+
+def _stretches(ties: Ties) -> Iterator[tuple[int, int, NDArray[np.int64]]]:
+    """Ranges of `ties.slots` of whole groups, at most `STRETCH` long or one group, with where their groups begin."""
+    heads = ties.heads
+    ends = np.append(heads[1:], len(ties.slots))
+    at = 0
+    while at < len(heads):
+        low = int(heads[at])
+        after = max(at + 1, int(np.searchsorted(ends, low + STRETCH, side="right")))
+        yield low, int(ends[after - 1]), heads[at:after]
+        at = after
 
 
 def _words_before_the_end(tokens: NDArray[np.int32]) -> NDArray[np.int32]:
@@ -66,17 +130,19 @@ def _words_before_the_end(tokens: NDArray[np.int32]) -> NDArray[np.int32]:
     return np.repeat(ends.astype(np.int32), np.diff(ends, prepend=-1)) - positions
 
 
-def _packed(tokens: NDArray[np.int32], depth: int, word_bits: int, position_bits: int) -> NDArray[np.uint64]:
-    """The first `depth` words of each suffix, then its position. Past a document's end stands what follows there,
+def _packed(tokens: NDArray[np.int32], depth: int, word_bits: int) -> NDArray[np.uint64]:
+    """The first `depth` words of each suffix in one integer.
 
-    which only orders suffixes that are equal anyway.
+    Words behind a document's end only order suffixes that are equal up to there.
     """
     n = len(tokens)
     padded = np.concatenate([tokens, np.zeros(depth, np.int32)])
-    keys = np.zeros(n, np.uint64)
+    packed = np.zeros(n, np.uint64)
     for at in range(depth):
-        keys <<= np.uint64(word_bits)
-        keys |= padded[at : at + n].astype(np.uint64)
-    keys <<= np.uint64(position_bits)
-    keys |= np.arange(n, dtype=np.uint64)
-    return keys
+        packed <<= np.uint64(word_bits)
+        packed |= padded[at : at + n].astype(np.uint64)
+    return packed
+
+
+def _low(keys: NDArray[np.uint64], bits: int) -> NDArray[np.uint64]:
+    return keys & np.uint64((1 << bits) - 1)

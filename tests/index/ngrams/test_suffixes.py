@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rag.index.ngrams import suffixes
 from rag.index.ngrams.suffixes import END, suffix_array
 
 documents = st.lists(st.lists(st.integers(1, 3), max_size=30), min_size=1, max_size=6)
@@ -14,12 +15,14 @@ def tokens_of(documents: list[list[int]]) -> list[int]:
     return [token for document in documents for token in [*document, END]]
 
 
-@given(documents, st.integers(1, 3))
+@given(documents, st.integers(1, 5), st.sampled_from([3, 2**31 - 1]), st.sampled_from([2, 7, 1 << 16]))
 def test_suffixes_stand_in_the_order_of_what_they_spell_up_to_their_document_s_end(
-    texts: list[list[int]], copies: int
+    texts: list[list[int]], copies: int, highest: int, stretch: int
 ) -> None:
     tokens = tokens_of(texts * copies)
-    found = suffix_array(np.array(tokens, np.int32), highest=3).tolist()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(suffixes, "STRETCH", stretch)  # small: ties are sorted in many parts
+        found = suffix_array(np.array(tokens, np.int32), highest=highest).tolist()
 
     def spelt(start: int) -> list[int]:
         return tokens[start : tokens.index(END, start)]
