@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from rag.cli.ask import ask
+from rag.cli.cache import cache
 from rag.cli.chat import chat
 from rag.cli.components import components
 from rag.cli.counts import counts
@@ -66,6 +67,7 @@ for panel in (
 app.command("eval")(evaluate)
 app.add_typer(train)
 app.add_typer(heads)
+app.add_typer(cache)
 
 
 def _version(wanted: bool) -> None:
