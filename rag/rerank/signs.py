@@ -14,6 +14,7 @@ from rag.errors import ConfigError
 from rag.models.linear_head import standardised
 from rag.models.token_encoder import best_matches
 from rag.rerank.late_interaction import rarity
+from rag.rerank.proximity import proximity
 from rag.types import Chunk, Document, Query
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float64]
 
-OF_TERMS = ("words", "title", "bridge")
+OF_TERMS = ("words", "title", "bridge", "phrases", "near")
 OF_TOKENS = ("maxsim", "rare")
 SIGNS = ("central", *OF_TERMS, *OF_TOKENS)
 """In the order in which heads keep them."""
@@ -43,13 +44,15 @@ class Signs:
     - central: the mean cosine with the first three candidates, itself left out: what is relevant is often alike;
     - words: the share of the question's terms that the chunk has, each by how few candidates have it; title: the same
       for the title of its document;
+    - phrases: the share of the question's pairs of neighbouring terms that stand so in the chunk; near: the same for
+      pairs within eight terms of each other (`rag.rerank.proximity`);
     - bridge: the share of its title, the question's terms left out, that one of the first five of other documents
       names: where an answer goes on that the question does not name;
     - maxsim: the sum over the question's tokens of the best match in the chunk; rare: the same with each token weighed
       by how few candidates match it (`rag.rerank.late_interaction.rarity`); these two encode the chunks.
 
-    Their deviation is the share that vectors have in what tells the candidates apart, for words, title and bridge that
-    of terms (`trusts`): where the encoder does not know the language, what it says of a candidate is noise, and counts
+    Their deviation is the share that vectors have in what tells the candidates apart, for those of terms that of terms
+    (`trusts`): where the encoder does not know the language, what it says of a candidate is noise, and counts
     for little. What cannot be told of a candidate (a text without tokens, a chunk that the index no longer has) is 0,
     the mean.
 
@@ -154,16 +157,21 @@ def bridges(
 def _of_terms(query: Query, chunks: Sequence[Chunk], reader: Reader) -> Mapping[str, Floats]:
     assert reader.spec.sparse is not None  # or there would be no sparse index
     analyzer = reader.spec.sparse.analyzer()
-    question = frozenset(analyzer.terms(query.text))
+    asked = analyzer.terms(query.text)
+    question = frozenset(asked)
     titles = [frozenset(analyzer.terms(_title(reader.document(chunk.document_id)))) for chunk in chunks]
-    texts = [frozenset(analyzer.terms(chunk.indexed_text)) for chunk in chunks]
+    written = [analyzer.terms(chunk.indexed_text) for chunk in chunks]
+    texts = [frozenset(terms) for terms in written]
     whole = [text | title for text, title in zip(texts, titles, strict=True)]
     weights = _rarities(question, whole)
     of_question = _total(question, weights) or 1.0
+    pairs = [proximity(asked, terms, weights) for terms in written]
     return {
         "words": np.array([_total(question & terms, weights) for terms in whole]) / of_question,
         "title": np.array([_total(question & terms, weights) for terms in titles]) / of_question,
         "bridge": bridges(question, titles, texts, weights, [chunk.document_id for chunk in chunks]),
+        "phrases": np.array([each.phrases for each in pairs]),
+        "near": np.array([each.near for each in pairs]),
     }
 
 
