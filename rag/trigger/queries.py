@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from rag.text.entities import named
 from rag.text.markers import unmarked
 from rag.trigger.base import Decision, Finished, Moment, Written
 from rag.types import Query
@@ -52,6 +53,27 @@ class WholeDraft:
             draft = moment.draft
         words = " ".join(unmarked(draft).split())
         return _queries(moment, f"{words} {moment.query.text}" if self.question or not words else words)
+
+
+class NewNames:
+    """One query for each name in what is written that the question does not have, at most `most`, the first ones.
+
+    Names stand for what the next hop is about: the answer so far says who directed the film, the question asks for
+    that person's mother. Found by rules (`rag.text.entities`); no new name, no query. Ours.
+    """
+
+    def __init__(self, *, most: int = 3) -> None:
+        self.most = most
+
+    def build(self, moment: Moment, decision: Decision) -> Sequence[Query]:
+        text = ""
+        if isinstance(moment, Written):
+            text = moment.sentence
+        elif isinstance(moment, Finished):
+            text = moment.draft
+        known = moment.query.text.lower()
+        new = [name for name in dict.fromkeys(named(unmarked(text))) if name.lower() not in known]
+        return _queries(moment, *new[: self.most])
 
 
 def without(sentence: str, doubts: Sequence[tuple[int, int]]) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, Literal
 
+from pydantic import Field
+
 from rag.trigger.trigger_spec import QueryBuilderSpec
 
 if TYPE_CHECKING:
@@ -70,6 +72,19 @@ class QuestionDraftSpec(QueryBuilderSpec):
         return WholeDraft(question=True)
 
 
+class NewNamesSpec(QueryBuilderSpec):
+    """The names in what is written that the question does not have, each a query: the next hop. By rules, ours."""
+
+    use: Literal["new-names"] = "new-names"
+    most: int = Field(3, ge=1, le=20)
+    """How many names to search at most, the first ones."""
+
+    def build(self, resources: Resources) -> QueryBuilder:
+        from rag.trigger.queries import NewNames
+
+        return NewNames(most=self.most)
+
+
 class LlmAskedSpec(QueryBuilderSpec):
     """One query that the language model words from the question, the draft and the sentence in doubt."""
 
@@ -94,8 +109,9 @@ BUILT_IN: tuple[type[QueryBuilderSpec], ...] = (
     MaskedSpec,
     DraftSpec,
     QuestionDraftSpec,
+    NewNamesSpec,
     LlmAskedSpec,
 )
 
-SAME_AGAIN = ("auto", "sentence", "masked", "draft", "question+draft")
+SAME_AGAIN = ("auto", "sentence", "masked", "draft", "question+draft", "new-names")
 """Those that have nothing but the question to ask while nothing is written."""

@@ -34,6 +34,7 @@ def run(command: list[str], folder: Path) -> str:
 def test_every_example_has_a_test() -> None:
     tested = {"ask_a_folder.sh", "custom_reranker.py", "evaluate.sh", "handbook-questions.jsonl", "handbook.yaml"}
     tested |= {"langchain_interop.py", "sdk.py"}
+    tested |= {"dynamic.yaml"}  # in tests/trigger/test_flare_served.py, with a server
     assert {path.name for path in EXAMPLES.iterdir() if path.is_file()} == tested
 
 

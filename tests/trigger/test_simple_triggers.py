@@ -18,7 +18,7 @@ from rag.trigger.iter_retgen import IterRetGen
 from rag.trigger.llm_query import LlmAsked
 from rag.trigger.margin import Margin, margin
 from rag.trigger.plain import Always, Never
-from rag.trigger.queries import Auto, Sentence, WholeDraft
+from rag.trigger.queries import Auto, NewNames, Sentence, WholeDraft
 from rag.types import Chunk, Query, Ranking, ScoredChunk, Span, Token
 
 QUESTION = Query(text="Where did A meet B?")
@@ -183,8 +183,15 @@ def test_a_combination_reads_tokens_if_a_part_of_it_does() -> None:
 
 @pytest.mark.parametrize(
     "builder",
-    [Auto(), Sentence(masked=True), Sentence(masked=False), WholeDraft(question=True), WholeDraft(question=False)],
-    ids=["auto", "masked", "sentence", "question+draft", "draft"],
+    [
+        Auto(),
+        Sentence(masked=True),
+        Sentence(masked=False),
+        WholeDraft(question=True),
+        WholeDraft(question=False),
+        NewNames(),
+    ],
+    ids=["auto", "masked", "sentence", "question+draft", "draft", "new-names"],
 )
 def test_a_query_builder_keeps_its_contract(builder) -> None:
     check_query_builder(builder)
@@ -201,6 +208,19 @@ def test_markers_are_no_part_of_a_query() -> None:
     assert [query.text for query in Sentence(masked=False).build(moment, Decision(retrieve=True))] == ["It sank."]
     queries = WholeDraft(question=True).build(moment, Decision(retrieve=True))
     assert [query.text for query in queries] == ["The Vasa was big. It sank. Where did A meet B?"]
+
+
+def test_names_that_the_question_does_not_have_are_searched_one_by_one() -> None:
+    draft = "Polish-Russian War is a film directed by Xawery Zulawski. [1] It was based on a novel by Dorota Maslowska."
+    moment = Finished(query=Query(text="Who directed Polish-Russian War?"), draft=draft, evidence=(), round=1)
+    queries = NewNames(most=3).build(moment, Decision(retrieve=True))
+    assert [query.text for query in queries] == ["Xawery Zulawski", "Dorota Maslowska"]
+    assert len(NewNames(most=1).build(moment, Decision(retrieve=True))) == 1
+
+
+def test_without_a_new_name_nothing_is_asked() -> None:
+    moment = Finished(query=QUESTION, draft="A met B in a town.", evidence=(), round=1)
+    assert NewNames().build(moment, Decision(retrieve=True)) == []
 
 
 def asked(*replies: str) -> LlmAsked:

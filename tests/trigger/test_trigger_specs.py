@@ -72,6 +72,7 @@ def test_every_trigger_and_query_builder_is_in_the_registry() -> None:
         "masked",
         "draft",
         "question+draft",
+        "new-names",
         "llm-asked",
     ]
 
