@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from rag.types import Answer, Dropped, Evidence, Meta, Query, Ranking
+from rag.types import Answer, Citation, Dropped, Evidence, Meta, Query, Ranking
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +82,19 @@ class Retracted:
 
 
 @dataclass(frozen=True, slots=True)
+class Cited:
+    """A sentence with its markers is complete: a citation of the answer, as `Answered` will have it.
+
+    `written` is how many characters of the answer had been written then; a `Retracted` that keeps fewer takes the
+    citation back. Offsets are those of the final text, where markers that name no source are gone.
+    """
+
+    at: int
+    citation: Citation
+    written: int
+
+
+@dataclass(frozen=True, slots=True)
 class Answered:
     """The finished answer: markers checked, citations resolved."""
 
@@ -89,4 +102,4 @@ class Answered:
     answer: Answer
 
 
-Event: TypeAlias = Retrieved | Reranked | Expanded | Compressed | Wrote | Decided | Retracted | Answered
+Event: TypeAlias = Retrieved | Reranked | Expanded | Compressed | Wrote | Decided | Retracted | Cited | Answered

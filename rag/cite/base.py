@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from rag.types import Citation, Evidence, Scalar
 
@@ -36,4 +36,13 @@ class Citer(Protocol):
 
     def cite(self, text: str, evidence: Sequence[Evidence], *, given: Collection[int] | None = None) -> Cited:
         """`given` are the numbers of the evidence that the generator saw; ``None``: all of it."""
+        ...
+
+
+@runtime_checkable
+class StreamingCiter(Citer, Protocol):
+    """A citer that can tell, while an answer is written, which citations will stand."""
+
+    def certain(self, text: str, given: Collection[int]) -> int:
+        """Up to which offset of the final text the citations of `text` will be those of whatever it becomes."""
         ...

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from rag.cite.base import Cited
-from rag.cite.markers import MarkedSentence, quote, read, spans_of
+from rag.cite.markers import MarkedSentence, certain, quote, read, spans_of
 from rag.cite.support import Claim, SupportChecker
 from rag.cite.words import Source
 from rag.text.analyze import Analyzer
@@ -64,6 +64,10 @@ class CheckedCiter:
             if not part.markers and self._states(part.text)
         )
         return Cited(edited.text, citations, marked.dropped, uncited)
+
+    def certain(self, text: str, given: Collection[int]) -> int:
+        """Nothing where citations may move: to a source that is still to come."""
+        return 0 if self.reattribute else certain(text, given)
 
     def _supports(self, cited: Sequence[MarkedSentence], sources: _Sources) -> list[Support]:
         quoted = [sources.quoted(part.text, part.numbers) for part in cited]

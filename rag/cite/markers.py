@@ -6,15 +6,19 @@ import re
 from bisect import bisect_left
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 from rag.cite.base import Cited
-from rag.text.sentences import sentences
+from rag.text.sentences import WRAPPED_WIDTH, sentences
 from rag.types import Citation, Evidence, Span
 
 _NUMBERS = r"\d{1,9}(?:\s*[-–—]\s*\d{1,9})?"
 _MARKER = re.compile(rf"[\[［【]\s*({_NUMBERS}(?:\s*[,;，、]\s*{_NUMBERS})*)\s*[\]］】]")
 _PART = re.compile(r"(\d+)(?:\s*[-–—]\s*(\d+))?")
 _SPACE_BEFORE_STOP = re.compile(r"\s+([.,;:!?。，；：！？])")
+_CLOSED_CODE = re.compile(r"```.*?```|`[^`\n]+`", re.DOTALL)
+_OPEN_MARKER = re.compile(r"[\[［【][\s\d,;，、–—-]*\Z")
+_SPACE = re.compile(r"\s")
 _LAST_STOP = re.compile(r"(?<=.)\\?[.,;:!?。，；：！？]$")
 _CODE = re.compile(r"```.*?(?:```|\Z)|`[^`\n]+`", re.DOTALL)
 
@@ -35,6 +39,9 @@ class MarkerCiter:
             if part.markers
         )
         return Cited(marked.text, tuple(citations), marked.dropped)
+
+    def certain(self, text: str, given: Collection[int]) -> int:
+        return certain(text, given)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +70,13 @@ class MarkedSentence:
 
 @dataclass(frozen=True, slots=True)
 class Marked:
-    """An answer without the numbers that name nothing, cut into sentences."""
+    """An answer without the numbers that name nothing, cut into sentences.
+
+    `blanked` is the text with white space for its markers, where the sentences were found.
+    """
 
     text: str
+    blanked: str
     sentences: tuple[MarkedSentence, ...]
     dropped: int
 
@@ -87,7 +98,56 @@ def read(text: str, given: Collection[int]) -> Marked:
         first = min([start, *(marker.start for marker in own)])
         last = max([end, *(marker.end for marker in own)])
         found.append(MarkedSentence(first, last, _joined(blanked[first:last]), tuple(own)))
-    return Marked(final, tuple(found), dropped)
+    return Marked(final, blanked, tuple(found), dropped)
+
+
+def certain(text: str, given: Collection[int]) -> int:
+    """Up to where in the final text the citations stand, however an unfinished `text` goes on.
+
+    A sentence stands once the next one has begun with a whole word, unless lines to come could show that a line break
+    in or behind it was a wrapped line's. Nothing stands from the first marker on that names no source: one that is
+    still to come may get its number.
+    """
+    marked = read(text[: _settled(text, given)], given)
+    spans = sentences(marked.blanked)
+    futures = [sentences(marked.blanked + more) for more in _continuations(marked.blanked)]
+    count = 0
+    for count, (span, following) in enumerate(pairwise(spans)):
+        seen = marked.blanked[following[0] :]
+        if any(future[count : count + 1] != [span] for future in futures) or not _SPACE.search(seen):
+            break
+    else:
+        count = max(0, len(spans) - 1)
+    return marked.sentences[count - 1].end if count else 0
+
+
+def _settled(text: str, given: Collection[int]) -> int:
+    """The length of the beginning in which it is decided what is code and what is a marker, and all markers hold."""
+    ends = [len(text)]
+    code = [match.span() for match in _CODE.finditer(text)]
+    if code and code[-1][1] == len(text) and not _CLOSED_CODE.fullmatch(text, *code[-1]):
+        ends.append(code[-1][0])
+    outside = _blanked(text, [Marker(start, end, ()) for start, end in code])
+    tick = outside.find("`", outside.rfind("\n") + 1)
+    if tick >= 0:
+        ends.append(tick)
+    if opened := _OPEN_MARKER.search(text):
+        ends.append(opened.start())
+    for match in _MARKER.finditer(text):
+        in_code = any(start <= match.start() < end for start, end in code)
+        if not in_code and _numbers(match[1], given)[1]:
+            ends.append(match.start())
+            break
+    return min(ends)
+
+
+def _continuations(text: str) -> list[str]:
+    """What makes the last paragraph just as wide as wrapped text is, and wider than any.
+
+    In between, more width only turns more line breaks into ends of sentences.
+    """
+    lacking = max(0, WRAPPED_WIDTH - (len(text) - (text.rfind("\n") + 1)))
+    return [("x " * WRAPPED_WIDTH)[:lacking][::-1], " x" * (len(text) + WRAPPED_WIDTH)]
 
 
 def spans_of(text: str, numbers: Sequence[int], evidence: Sequence[Evidence]) -> tuple[Span, ...]:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 COMPARED = 4
 """How many sentences of the evidence an embedder or a model reads for one of the answer: those with most its words."""
 
+REMEMBERED = 4096  # claims; then all are forgotten
+
 LIKELY = 0.5
 """The probability above which a model is taken to say that the evidence implies a sentence, or rules it out."""
 
@@ -45,7 +47,7 @@ class Claim:
 
 
 class SupportChecker:
-    """Checks claims, all of an answer at once."""
+    """Checks claims, all of an answer at once. Remembers what it found: a streamed answer is checked as it grows."""
 
     def __init__(
         self, *, thresholds: Thresholds, embedder: Embedder | None = None, model: EntailmentModel | None = None
@@ -53,9 +55,20 @@ class SupportChecker:
         self.thresholds = thresholds
         self.embedder = embedder
         self.model = model
+        self._known: dict[tuple[str, str, str], Support] = {}
 
     def check(self, claims: Sequence[Claim]) -> list[Support]:
         """The support of each claim, in their order."""
+        keys = [(claim.text, claim.source.text, claim.source.context) for claim in claims]
+        new = {key: claim for key, claim in zip(keys, claims, strict=True) if key not in self._known}
+        found = dict(zip(new, self._checked(list(new.values())), strict=True))
+        supports = [found[key] if key in found else self._known[key] for key in keys]
+        if len(self._known) >= REMEMBERED:
+            self._known.clear()
+        self._known.update(found)
+        return supports
+
+    def _checked(self, claims: Sequence[Claim]) -> list[Support]:
         if not claims:
             return []
         wordings = [claim.source.wording(claim.text) for claim in claims]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from rag.types import Prompt, Token, Usage
 
@@ -33,6 +33,15 @@ class Decoding(Protocol):
 
     def outcome(self, at: int) -> Outcome:
         """How the generation for prompt `at` ended; asked for after the iteration."""
+        ...
+
+
+@runtime_checkable
+class Selective(Protocol):
+    """A decoding that says while it runs which evidence fitted into a prompt; others say it with the outcome."""
+
+    def given(self, at: int) -> tuple[int, ...] | None:
+        """The numbers of the evidence in prompt `at`, once a token of it was given; ``None``: all of it."""
         ...
 
 

@@ -77,6 +77,9 @@ class LanguageModelDecoding:
     def stop(self, at: int) -> None:
         self._stopped.add(at)
 
+    def given(self, at: int) -> tuple[int, ...] | None:
+        return self._asked[at].given if at in self._asked else None
+
     def outcome(self, at: int) -> Outcome:
         if at not in self._stopped:
             return self._outcomes[at]

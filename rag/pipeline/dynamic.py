@@ -228,6 +228,7 @@ class Loop:
                 decoding = generator.run.start(prompts)
             for at, token in decoding:
                 talk = talks[at]
+                talk.work.see(decoding, at)
                 if not talk.stopped:
                     yield from self._take(talk, token)
                     if talk.stopped:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import closing
 from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
@@ -189,7 +190,8 @@ class Pipeline:
             principals: who asks; with any set, only documents whose access list names one of them are seen.
             history: earlier (question, answer) turns, given to a generator that writes.
         """
-        for event in self.stream([question], filter=filter, principals=principals, history=history):
+        query = Query(text=question, filter=filter, principals=principals, history=tuple(history))
+        for event in self._events([Work(0, query)]):
             if isinstance(event, Answered):
                 return event.answer
         raise AssertionError("a stream ends with an answer for each question")
@@ -198,8 +200,8 @@ class Pipeline:
         self, questions: Sequence[str], *, filter: Condition | None = None, principals: frozenset[str] | None = None
     ) -> list[Answer]:
         """The same answers as `ask` one by one, each stage run once for all questions."""
-        events = self.stream(questions, filter=filter, principals=principals)
-        answers = {event.at: event.answer for event in events if isinstance(event, Answered)}
+        works = [Work(at, Query(text=text, filter=filter, principals=principals)) for at, text in enumerate(questions)]
+        answers = {event.at: event.answer for event in self._events(works) if isinstance(event, Answered)}
         return [answers[at] for at in range(len(questions))]
 
     def search(
@@ -221,11 +223,17 @@ class Pipeline:
         history: Sequence[Turn] = (),
     ) -> Iterator[Event]:
         """The events of a batch of questions, as they happen; the last for each question is `Answered`."""
-        self._open()
+        from rag.pipeline.citing import with_citations
+
         works = [
             Work(at, Query(text=text, filter=filter, principals=principals, history=tuple(history)))
             for at, text in enumerate(questions)
         ]
+        with closing(self._events(works)) as events:
+            yield from with_citations(events, self._built.ask.citer.run, lambda at: works[at].given)
+
+    def _events(self, works: Sequence[Work]) -> Generator[Event, None, None]:
+        self._open()
         with self.tracer.span("rag.ask", questions=len(works)):
             run = Run(self._built.ask, self.tracer)
             if run.stages.dynamic is not None:
@@ -236,10 +244,15 @@ class Pipeline:
             yield from run.write(works)
 
     def warm_up(self) -> None:
-        """Open the index and load the models now rather than at the first question."""
+        """Open the index and load the models now, and make what pays for many questions, as exact search's bounds."""
         self._open()
         if self.spec.ingest.index.dense is not None:
             self._built.resources.embedder.embed_queries(["warm up"])
+            from rag.index.base import Warmable
+
+            dense = self.index.reader().dense
+            if isinstance(dense, Warmable):
+                dense.warm_up()
 
     def _open(self) -> None:
         """Open the index, and check once a generation that it is the pipeline's."""

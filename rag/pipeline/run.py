@@ -9,6 +9,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 from rag.events import Answered, Compressed, Event, Expanded, Reranked, Retrieved, Wrote
+from rag.generate.base import Selective
 from rag.query.base import together
 from rag.types import (
     Answer,
@@ -24,7 +25,7 @@ from rag.types import (
 )
 
 if TYPE_CHECKING:
-    from rag.generate.base import Outcome
+    from rag.generate.base import Decoding, Outcome
     from rag.pipeline.build import AskStages
     from rag.tracing import Tracer
 
@@ -34,7 +35,7 @@ class Work:
     """One question on its way through the stages.
 
     `focus` is what reranking and compression go by. `evidence` only grows; `most` is how much of it a compression may
-    add.
+    add. `given` are the numbers of the evidence that the generator sees, where it does not see all.
     """
 
     at: int
@@ -45,10 +46,17 @@ class Work:
     ranking: Ranking = field(default_factory=Ranking)
     evidence: tuple[Evidence, ...] = ()
     most: int | None = None
+    given: frozenset[int] | None = None
     records: list[StageRecord] = field(default_factory=list)
 
     def prompt(self, draft: str = "") -> Prompt:
         return Prompt(question=self.query.text, evidence=self.evidence, history=self.query.history, draft=draft)
+
+    def see(self, decoding: Decoding, at: int) -> None:
+        """Note what the generator sees, from one that says it while it writes."""
+        if isinstance(decoding, Selective):
+            given = decoding.given(at)
+            self.given = None if given is None else frozenset(given) | (self.given or frozenset())
 
     def record(
         self,
@@ -198,6 +206,7 @@ class Run:
         with self.tracer.span("rag.generate", prompts=len(works), use=generator.use):
             decoding = generator.run.start([work.prompt() for work in works])
             for at, token in decoding:
+                works[at].see(decoding, at)
                 written[at].append(token.text)
                 yield Wrote(works[at].at, token.text)
         seconds = (perf_counter() - started) / max(1, len(works))

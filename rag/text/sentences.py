@@ -19,7 +19,7 @@ _STOP = re.compile(
 _LIST_ITEM = re.compile(r"\s*(?:[-*+•‣◦▪·–—][ \t]|(?:\d{1,3}|[A-Za-z])[.)][ \t]|\(\w{1,3}\)[ \t]|#{1,6} |[|>])")
 _BEFORE_NEXT = re.compile(rf"[\s{re.escape(_OPENING)}]*")
 _WORD = re.compile(r"[^\W\d_]+")
-_WRAPPED_WIDTH = 40  # code points: text of narrower lines is not wrapped prose
+WRAPPED_WIDTH = 40  # code points: text of narrower lines is not wrapped prose
 _RAGGED = 0.8  # of the longest line: a shorter one could have held the next word and was ended on purpose
 _LOOK_BACK = 24  # code points: no abbreviation is longer
 
@@ -109,7 +109,7 @@ def _ended_on_purpose(line: str, following: str, width: int) -> bool:
     """
     if _LIST_ITEM.match(following) or line.lstrip().startswith(("#", "|")):
         return True
-    if width < _WRAPPED_WIDTH:
+    if width < WRAPPED_WIDTH:
         return True
     following = following.lstrip()
     if following[:1].islower():

@@ -11,7 +11,7 @@ import pytest
 
 from rag import Answered, Components, Pipeline, Retrieved, Wrote
 from rag.errors import BackendError
-from rag.events import Decided, Event, Retracted
+from rag.events import Cited, Decided, Event, Retracted
 from rag.models.llm import AS_SET, Completion, Message, Sampling
 from rag.pipeline.dynamic import Loop
 from rag.pipeline.run import Run, Work
@@ -69,8 +69,8 @@ def ask(make: Make) -> Callable[..., Pipeline]:
 
 
 def kinds(events: Sequence[Event]) -> list[str]:
-    """The names of the events, runs of `Wrote` as one."""
-    names = [type(event).__name__ for event in events]
+    """The names of the events, runs of `Wrote` as one; citations aside."""
+    names = [type(event).__name__ for event in events if not isinstance(event, Cited)]
     return [name for at, name in enumerate(names) if not (name == "Wrote" and names[at - 1 : at] == ["Wrote"])]
 
 
