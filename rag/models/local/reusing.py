@@ -42,7 +42,7 @@ class Pieces:
 
 
 class ChunkReuse:
-    """Reads prompts piece by piece: what stands before the first passage, each passage on its own, what is between.
+    """Reads prompts piece by piece: what all begin with, each passage on its own, what is between.
 
     A passage that is a part of one read before, some of its sentences, uses that one's keys and values, where the
     policy reads passages on their own: they were computed when the left-out sentences could be seen. Used in the
@@ -101,9 +101,8 @@ class ChunkReuse:
             offsets.extend((low + start, high + start) for low, high in encoded.offsets)
             return encoded.ids
 
-        first = text.passages[0][0]
-        prefix = add(self.chat.encode(text.text[:first], marked=text.marked), 0)
-        at = first
+        at = _prefix_end(text.text, text.passages[0][0])
+        prefix = add(self.chat.encode(text.text[:at], marked=text.marked), 0)
         for start, end in text.passages:
             if start > at:
                 segments.append(Segment(add(self.chat.encode(text.text[at:start], marked=False), at), cached=False))
@@ -145,6 +144,15 @@ class ChunkReuse:
         self._last = None  # its memory may be needed
         self._last = self.engine.prefill(pieces.prefix, pieces.segments)
         return self._last, self._last.report
+
+
+def _prefix_end(text: str, passage: int) -> int:
+    """Where what all prompts begin with ends: before the line over the first passage, which names its source.
+
+    >>> _prefix_end("Sources:\n<source id=\"1\">\nDogs bark.", 25)
+    9
+    """
+    return text.rfind("\n", 0, max(0, passage - 1)) + 1
 
 
 class _Enough(Exception):
