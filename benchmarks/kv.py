@@ -2,6 +2,7 @@
 
     python benchmarks/kv.py ttft [--contexts 1024,2048,4096,8192] [--rounds 5]
     python benchmarks/kv.py store [--folder DIR]
+    python benchmarks/kv.py quality [--model DIR] [--contexts 60]
     python benchmarks/kv.py zipf INDEX_DIR DATA_DIR [--requests 1000] [--exponent 1.0]
 
 `ttft`: a random Llama of about 100 million parameters on one thread of the processor, 8 chunks behind a prefix of 32
@@ -9,7 +10,7 @@ tokens, a question of 32; each policy against a plain prefill of the same prompt
 of the ratios within a round, in processor time (the machine may be shared). Caches are warm in memory, or on disk.
 `store`: the disk tier against plain reads and writes of the same bytes, what rounding costs, a lookup among many
 caches, and how long a load takes while others are preloaded.
-`zipf`: see kv_zipf.py. The last line of each sums up.
+`quality`: see kv_quality.py; `zipf`: see kv_zipf.py. The last line of each sums up.
 """
 
 from __future__ import annotations
@@ -57,6 +58,9 @@ def main() -> None:
     store = commands.add_parser("store")
     store.add_argument("--folder", type=Path, help="where to write; a temporary folder if not given")
     store.add_argument("--caches", type=int, default=1_000_000, help="rows of the index for the lookups")
+    answers = commands.add_parser("quality")
+    answers.add_argument("--model", type=Path, default=Path(__file__).parent / "microlm" / "model")
+    answers.add_argument("--contexts", type=int, default=60)
     requests = commands.add_parser("zipf")
     requests.add_argument("index", type=Path, help="an index made by the pipeline `hybrid`; it is not written to")
     requests.add_argument("data", type=Path, help="the folder with its corpus.jsonl and queries.jsonl")
@@ -66,6 +70,10 @@ def main() -> None:
     torch.set_num_threads(1)
     if arguments.what == "ttft":
         times_to_first_token([int(length) for length in arguments.contexts.split(",")], arguments.rounds)
+    elif arguments.what == "quality":
+        from kv_quality import quality
+
+        quality(arguments.model, arguments.contexts)
     elif arguments.what == "zipf":
         from kv_zipf import zipf
 
