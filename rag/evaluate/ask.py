@@ -143,14 +143,28 @@ def _ask_one(asked: Asked, question: Question, *, depth: Depth, write: bool) -> 
 
 
 def _answered(pipeline: Pipeline, question: str, *, write: bool) -> tuple[Ranking, Trace, Answer | None]:
-    """The ranking that the evidence is taken from, and the answer if one is to be written."""
+    """The ranking that the evidence is taken from, and the answer if one is to be written.
+
+    Where it retrieved several times, what later rankings add stands behind the first.
+    """
     if not write:
         result = pipeline.search(question)
         return result.ranking, result.trace, None
-    ranking = Ranking()
+    rankings: list[Ranking] = []
     for event in pipeline.stream([question]):
-        if isinstance(event, Retrieved | Reranked):
-            ranking = event.ranking
+        if isinstance(event, Retrieved):
+            rankings.append(event.ranking)
+        elif isinstance(event, Reranked):
+            rankings[-1] = event.ranking
         elif isinstance(event, Answered):
-            return ranking, event.answer.trace, event.answer
+            return in_rounds(rankings), event.answer.trace, event.answer
     raise AssertionError("a stream ends with an answer for each question")
+
+
+def in_rounds(rankings: Sequence[Ranking]) -> Ranking:
+    """One ranking of those of several retrievals: each adds behind the others what they do not have."""
+    if len(rankings) == 1:
+        return rankings[0]
+    hits = {hit.chunk.key: hit for ranking in reversed(rankings) for hit in ranking}  # the first of each counts
+    keys = dict.fromkeys(hit.chunk.key for ranking in rankings for hit in ranking)
+    return Ranking(tuple(hits[key] for key in keys))
