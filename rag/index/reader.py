@@ -63,6 +63,7 @@ class Reader:
         self.parts = parts
         self.connection = connection
         self.lock = RLock()
+        self._counting = RLock()  # apart from `lock`: others go on searching while phrases are counted
         none = [np.empty(0, np.int64)]
         self.chunk_ids = np.concatenate([segment.chunks for segment in segments] or none)
         self.document_ids = np.concatenate([segment.documents for segment in segments] or none)
@@ -148,8 +149,8 @@ class Reader:
             return None
         from rag.index.ngrams.stored import open_ngrams
 
-        with self.lock, explained(self.path / database.NAME):
-            return open_ngrams(self.path, self.spec.ngrams, self.connection, self.manifest)
+        with self._counting, explained(self.path / database.NAME):
+            return open_ngrams(self.path, self.spec.ngrams, self.connection, self.manifest, lock=self.lock)
 
     @cached_property
     def segmented(self) -> SegmentedVectors | None:

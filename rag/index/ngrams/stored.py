@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,30 +30,40 @@ def count_new(path: Path, spec: NgramsSpec, connection: sqlite3.Connection, mani
     """
     for unfinished in (path / FOLDER).glob("*/*.tmp"):
         unfinished.unlink(missing_ok=True)
-    open_ngrams(path, spec, connection, manifest)
+    open_ngrams(path, spec, connection, manifest, lock=nullcontext())
 
 
-def open_ngrams(path: Path, spec: NgramsSpec, connection: sqlite3.Connection, manifest: Manifest) -> NgramIndex:
+def open_ngrams(
+    path: Path,
+    spec: NgramsSpec,
+    connection: sqlite3.Connection,
+    manifest: Manifest,
+    *,
+    lock: AbstractContextManager[object],
+) -> NgramIndex:
     """Open the n-gram index of the generation that a connection stands on; what is missing is made first.
 
     Args:
         path: the index directory.
         connection: in a read transaction; used only until this returns.
+        lock: held while the connection is used, and not while words are cut and sorted, which can take minutes.
     """
-    documents = np.fromiter((id_ for (id_,) in connection.execute("SELECT id FROM documents ORDER BY id")), np.int64)
+    with lock:
+        numbers = connection.execute("SELECT id FROM documents ORDER BY id").fetchall()
 
     def texts(numbers: Sequence[int]) -> Iterator[tuple[int, str]]:
         for start in range(0, len(numbers), TEXTS):
             some = ",".join(map(str, numbers[start : start + TEXTS]))
             query = f"SELECT document, text FROM texts WHERE document IN ({some})"
-            for number, text in connection.execute(query):
-                yield number, decode(text)
+            with lock:
+                found = connection.execute(query).fetchall()
+            yield from ((number, decode(text)) for number, text in found)
 
     words = f"words-{FORMAT}-{'lowercase' if spec.lowercase else 'as-written'}"
     corpus = Corpus(
         folder=path / FOLDER / words,  # pipelines with different words may share an index
         key=f"{manifest.uuid} {words}",
-        documents=documents,
+        documents=np.array([number for (number,) in numbers], np.int64),
         texts=texts,
         lowercase=spec.lowercase,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -110,3 +111,15 @@ def test_rebuilding_derived_files_forgets_and_remakes_the_counts(tmp_path: Path,
     index.refresh()
     index.close()
     assert ngrams(index).count("the") == Count(1 + again)
+
+
+def test_threads_that_first_ask_at_the_same_time_all_get_the_counts(tmp_path: Path) -> None:
+    put(directory(tmp_path, None), {str(number): "one more time" for number in range(30)})
+    reader = directory(tmp_path).reader()
+
+    def asked(_: int) -> tuple[Count, str]:
+        assert reader.ngrams is not None
+        return reader.ngrams.count("one more"), reader.document("7").text
+
+    with ThreadPoolExecutor(8) as pool:
+        assert set(pool.map(asked, range(40))) == {(Count(30), "one more time")}
