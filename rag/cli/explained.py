@@ -194,4 +194,5 @@ def _cost(found: Explanation) -> list[str]:
 
 
 def _tokens(usage: Usage) -> list[str]:
-    return [f"{usage.prompt_tokens:,} + {usage.completion_tokens:,}", str(usage.requests)]
+    cached = f" ({usage.cached_tokens:,} cached)" if usage.cached_tokens else ""
+    return [f"{usage.prompt_tokens:,} + {usage.completion_tokens:,}{cached}", str(usage.requests)]

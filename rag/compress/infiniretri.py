@@ -82,6 +82,7 @@ class AttendedSentences:
             memory = _within([read[at] for at in kept], scores, costs, tokens=model.window // 2)
         notes = {
             "stretches": len(parts),
+            "requests": usage.requests,
             "prompt_tokens": usage.prompt_tokens,
             "cached_tokens": usage.cached_tokens,
         }

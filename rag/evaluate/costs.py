@@ -42,11 +42,11 @@ def spent(trace: Trace, answer: Answer | None) -> Usage:
     total = Usage() if answer is None else answer.usage
     for record in trace.stages:
         if record.stage != "generate":
-            prompt, completion, requests = (
+            prompt, completion, requests, cached = (
                 value if isinstance(value := record.notes.get(name), int) else 0
-                for name in ("prompt_tokens", "completion_tokens", "requests")
+                for name in ("prompt_tokens", "completion_tokens", "requests", "cached_tokens")
             )
-            total += Usage(prompt, completion, requests)
+            total += Usage(prompt, completion, requests, cached_tokens=cached)
     return total
 
 

@@ -231,8 +231,9 @@ def _steps(answer: Answer, *, answers: bool) -> tuple[Step, ...]:
 
 
 def _usage(notes: Meta) -> Usage:
-    prompt, completion, requests = (notes.get(name) for name in ("prompt_tokens", "completion_tokens", "requests"))
-    return Usage(_count(prompt), _count(completion), _count(requests))
+    names = ("prompt_tokens", "completion_tokens", "requests", "cached_tokens")
+    prompt, completion, requests, cached = (_count(notes.get(name)) for name in names)
+    return Usage(prompt, completion, requests, cached_tokens=cached)
 
 
 def _count(value: Scalar) -> int:

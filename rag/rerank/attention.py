@@ -80,6 +80,7 @@ class AttentionReranker:
         notes: dict[str, Scalar] = {
             "scored": shown,
             "left_out": len(texts) - shown,
+            "requests": attended.usage.requests,
             "prompt_tokens": attended.usage.prompt_tokens,
             "cached_tokens": attended.usage.cached_tokens,
         }

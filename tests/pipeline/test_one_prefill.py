@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from rag import library
+from rag.errors import ModelError
+from rag.models.attention import Head
+from rag.models.attention_heads import DetectedHeads, anatomy_of
 from rag.pipeline.pipeline import Pipeline
 from rag.testing.tiny_llama import make_tiny_llama
 from rag.types import Answer, Scalar
@@ -107,3 +111,25 @@ def test_what_was_computed_outlives_the_process(model: Path, sources: Path, tmp_
         again = pipeline.ask("Where do the owls sleep?")
     assert computed(again) * 3 <= computed(first)
     assert again.text == first.text
+
+
+def test_heads_that_were_detected_are_taken_from_their_file_and_refused_for_another_model(
+    model: Path, sources: Path, tmp_path: Path
+) -> None:
+    with opened(model, sources) as pipeline:
+        anatomy = anatomy_of(pipeline.language_model, asked_by="test")
+    scores = ((Head(1, 0), 0.9), (Head(0, 1), 0.4), (Head(0, 0), 0.1), (Head(1, 1), 0.0))
+    own = DetectedHeads(anatomy=anatomy, method="ndcg", data="by hand", trials=1, scores=scores)
+    own.save(tmp_path / "own.json")
+    replace(own, anatomy=replace(anatomy, model="other", weights="0" * 32)).save(tmp_path / "other.json")
+    changes = ["ask.compress={use: none}", "ask.rerank=[{use: attention, heads: %s, best: 1, keep: 3}]"]
+    with opened(model, sources, changes[0], changes[1] % (tmp_path / "own.json")) as pipeline:
+        by_file = pipeline.search("Where do the owls sleep?").ranking
+    with opened(model, sources, changes[0], changes[1] % "['1-0']") as pipeline:
+        by_name = pipeline.search("Where do the owls sleep?").ranking
+    assert [hit.chunk for hit in by_file] == [hit.chunk for hit in by_name]
+    with (
+        opened(model, sources, changes[0], changes[1] % (tmp_path / "other.json")) as pipeline,
+        pytest.raises(ModelError, match=r"those of 'other' .*the pipeline's model is '.*model0'"),
+    ):
+        pipeline.search("Where do the owls sleep?")

@@ -60,7 +60,7 @@ class WordModel(ScriptedModel):
             found.append(
                 tuple(np.stack([(one, other)[row] for row in rows]) for one, other in zip(hits, short, strict=True))
             )
-        return Attended(tuple(found), Usage(7, cached_tokens=3))
+        return Attended(tuple(found), Usage(7, 0, 2, cached_tokens=3))
 
 
 def test_nothing_is_filtered_where_nothing_is_abnormally_low() -> None:
@@ -147,7 +147,7 @@ def test_the_document_that_the_question_draws_attention_to_comes_first() -> None
     # "query:" is in both tails, so calibration takes it away; two heads, .1 a word of the question
     assert names(after) == "cba"
     assert [hit.score for hit in after] == pytest.approx([0.4, 0.2, 0.0])
-    assert after.notes == {"scored": 3, "left_out": 0, "prompt_tokens": 7, "cached_tokens": 3}
+    assert after.notes == {"scored": 3, "left_out": 0, "requests": 2, "prompt_tokens": 7, "cached_tokens": 3}
 
 
 def test_the_best_candidate_stands_last_and_documents_are_found_by_offsets() -> None:
@@ -202,7 +202,7 @@ def test_candidates_that_do_not_fit_follow_behind_and_are_counted() -> None:
     ranking = ranked("a1", "b1", "c1", "d1", "dogs")
     [after] = AttentionReranker(model, TEMPLATE, keep=5).rerank([Query(text="dogs bark")], [ranking])
     assert names(after) == "abcde"
-    assert after.notes == {"scored": 4, "left_out": 1, "prompt_tokens": 7, "cached_tokens": 3}
+    assert after.notes == {"scored": 4, "left_out": 1, "requests": 2, "prompt_tokens": 7, "cached_tokens": 3}
     assert after[4].origin == "first"
     with pytest.raises(ConfigError, match="shows at least one passage, here 39 tokens of 38"):
         AttentionReranker(WordModel(window=38), TEMPLATE, keep=5).rerank([Query(text="dogs bark")], [ranking])
@@ -222,6 +222,13 @@ def test_a_pipeline_without_a_model_that_attends_is_refused_with_the_reason() ->
     with pytest.raises(Exception, match="which the language model 'openai' does not show: set `llm` to"):
         PipelineSpec.from_yaml(f"version: 1\n{server}\n{ask}")
     PipelineSpec.from_yaml(f"version: 1\nllm: {{use: given}}\n{ask}")
+
+
+def test_a_file_of_heads_that_is_not_there_is_said_before_anything_runs(tmp_path: Path) -> None:
+    llm = f"llm: {{use: transformers, model: {tmp_path}}}"
+    with pytest.raises(Exception, match=r"the file heads.json is not there; `rag heads detect` makes it"):
+        PipelineSpec.from_yaml(f"version: 1\n{llm}\nask: {{rerank: [{{use: attention, heads: heads.json}}]}}")
+    PipelineSpec.from_yaml(f"version: 1\n{llm}\nask: {{rerank: [{{use: attention, heads: ['1-2']}}]}}")
 
 
 def test_a_given_model_that_does_not_attend_is_refused_at_the_question() -> None:
