@@ -9,18 +9,18 @@ All words are listed here, so the tokenizer's vocabulary is closed; names are ma
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 Kind = Literal["one", "two", "reference"]
 KINDS: tuple[Kind, ...] = ("one", "two", "reference")
 
-SOURCES = 16
-"""How many sources a prompt may have: ids 1 to 16 are words of the vocabulary."""
+SOURCES = 20
+"""How many sources a prompt may have: their numbers are words of the vocabulary."""
 FACTS = 64
-"""How many facts a context may have; names do not run out before."""
+"""How many facts a context may have; the names do not run out before."""
 CONTENT_FREE = "N/A"
 """A question that asks nothing, to calibrate attention by; the model is taught to answer it with `NOTHING`."""
 NOTHING = "nothing"
@@ -97,16 +97,18 @@ def make_context(
     """Draw a context; its chunks have 8 to 24 words where `facts` is as it is.
 
     Args:
-        facts: the least and the most sentences of a chunk, fillers and references not counted.
+        facts: the least and the most sentences of a chunk, fillers and references not counted; fewer where many
+            chunks would take more than there are names for.
         references: the share of chunks that begin with a sentence about the place named last in the chunk before.
         alike: let all sentences say the same of different subjects, so that only the subject tells them apart.
 
     Raises:
-        ValueError: more chunks than `SOURCES`, or more facts than there are names for.
+        ValueError: no chunk, or more than `SOURCES`.
     """
-    if chunks > SOURCES or chunks * facts[1] > FACTS:
-        raise ValueError(f"{chunks} chunks of up to {facts[1]} facts: at most {SOURCES} chunks and {FACTS} facts")
-    sizes = [rng.randint(*facts) for _ in range(chunks)]
+    if not 1 <= chunks <= SOURCES:
+        raise ValueError(f"{chunks} chunks: expected 1 to {SOURCES}")
+    most = min(facts[1], (len(PLACES) if alike else FACTS) // chunks)
+    sizes = [rng.randint(min(facts[0], most), most) for _ in range(chunks)]
     drawn = _facts(rng, sum(sizes), alike=alike)
     sentences: list[list[tuple[str, str, str]]] = []
     for size in sizes:
@@ -114,23 +116,23 @@ def make_context(
         del drawn[:size]
     beasts = rng.sample(BEASTS, len(BEASTS))
     texts: list[str] = []
-    at: dict[tuple[str, str], tuple[str, int, tuple[int, int], tuple[int, ...]]] = {}
+    said: dict[tuple[str, str], _Said] = {}
     place: str | None = None  # named last in the chunk before
     for number, facts_here in enumerate(sentences):
         text = ""
-        if place and (place, "fears") not in at and rng.random() < references:
+        if place and (place, "fears") not in said and rng.random() < references:
             beast = beasts.pop()
             text = f"It fears {beast}. "
-            at[place, "fears"] = (beast, number, (len(text) - 2 - len(beast), len(text) - 2), (number - 1, number))
+            said[place, "fears"] = _Said(beast, len(text) - 2, (number - 1, number))
         place = None
         for subject, relation, value in facts_here:
             text += f"{subject} {relation} {value}. "
-            at[subject, relation] = (value, number, (len(text) - 2 - len(value), len(text) - 2), (number,))
+            said[subject, relation] = _Said(value, len(text) - 2, (number,))
             place = value if relation == "inhabits" else subject if relation in ("sells", "honours") else place
         if rng.random() < 0.4 or len(facts_here) < 3:
             text += rng.choice(FILLERS)
         texts.append(text.strip())
-    return Context(tuple(texts), tuple(_questions(at)))
+    return Context(tuple(texts), tuple(_questions(said)))
 
 
 def _facts(rng: random.Random, count: int, *, alike: bool) -> list[tuple[str, str, str]]:
@@ -159,20 +161,29 @@ def _facts(rng: random.Random, count: int, *, alike: bool) -> list[tuple[str, st
     return drawn
 
 
-def _questions(at: dict[tuple[str, str], tuple[str, int, tuple[int, int], tuple[int, ...]]]) -> list[Question]:
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """What the text says of a subject; `end` is where `value` ends in chunk `gold[-1]`."""
+
+    value: str
+    end: int
+    gold: tuple[int, ...]
+
+    def question(self, kind: Kind, text: str) -> Question:
+        return Question(kind, text, self.value, self.gold, (self.end - len(self.value), self.end))
+
+
+def _questions(said: Mapping[tuple[str, str], _Said]) -> list[Question]:
     asked: list[Question] = []
-    for (subject, relation), (value, chunk, span, gold) in at.items():
-        kind: Kind = "reference" if relation == "fears" else "one"
-        asked.append(Question(kind, ASKED[relation].format(subject), value, gold, span))
+    for (subject, relation), fact in said.items():
+        asked.append(fact.question("reference" if relation == "fears" else "one", ASKED[relation].format(subject)))
         if relation != "inhabits":
             continue
         for second in ("sells", "honours"):
-            if (value, second) not in at:
-                continue
-            answer, other, where, _ = at[value, second]
-            if other != chunk:
-                text = ASKED[second].format(HOME.format(subject))
-                asked.append(Question("two", text, answer, (chunk, other), where, value))
+            other = said.get((fact.value, second))
+            if other and other.gold != fact.gold:
+                hop = other.question("two", ASKED[second].format(HOME.format(subject)))
+                asked.append(replace(hop, gold=fact.gold + other.gold, bridge=fact.value))
     return asked
 
 

@@ -5,7 +5,7 @@
 Answers: greedy, by a plain prefill; `cited` is the share whose source number is right too. Ranking: a chunk's score is
 the attention from the question's tokens to its tokens, summed; calibrated: less what a content-free question gives it
 (ICR, arXiv:2410.02642). Heads are chosen by their own reciprocal rank on the first half of the contexts and tested on
-the second (as in QRHead, arXiv:2506.09944). The reciprocal rank is that of the best gold chunk. The last line sums up.
+the second (as in QRHead, arXiv:2506.09944). The last line sums up.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ import argparse
 import json
 import random
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from math import comb
 from pathlib import Path
 
 import torch
@@ -24,7 +25,8 @@ from microlm.data import Context, Kind, Question
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 MODEL = Path(__file__).parent / "model"
-SIZES = (2, 4, 6, 8, 10, 12)
+SIZES = (2, 4, 6, 8, 12, 16, 20)
+CHUNKS_RANKED = 8
 HEADS = 3
 """How many heads are chosen."""
 
@@ -66,8 +68,8 @@ def main() -> None:
         everything += answered
         rows.append({"measured": "answers", "chunks": chunks, **shares(answered)})
         print(line(rows[-1]), flush=True)
-    for kind, figures in rankings(model, tokenizer, arguments.seed + 1, contexts=arguments.contexts).items():
-        rows.append({"measured": "ranking", "kind": kind, **figures})
+    for row in rankings(model, tokenizer, arguments.seed + 1, contexts=arguments.contexts):
+        rows.append({"measured": "ranking", **row})
         print(line(rows[-1]), flush=True)
     if arguments.json:
         with arguments.json.open("a", encoding="utf-8") as out:
@@ -124,28 +126,40 @@ def shares(answered: Sequence[Answered]) -> dict[str, float]:
 
 def rankings(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, seed: int, *, contexts: int
-) -> dict[Kind, dict[str, float]]:
-    """By kind the mean reciprocal rank of the best gold chunk among 8, by each way to score the chunks."""
-    seen: dict[Kind, list[tuple[tuple[int, ...], torch.Tensor, torch.Tensor]]] = defaultdict(list)
-    for context, questions in examples(seed, chunks=8, contexts=contexts):
+) -> list[dict[str, float | str]]:
+    """By kind and way to score the chunks: `mrr` of the best gold chunk, and how often all gold is `first`."""
+    seen: dict[Kind, list[Scored]] = defaultdict(list)
+    for context, questions in examples(seed, chunks=CHUNKS_RANKED, contexts=contexts):
         free = attention(model, tokenizer, context, data.CONTENT_FREE)
         for question in questions:
             plain = attention(model, tokenizer, context, question.text)
-            seen[question.kind].append((question.gold, plain, plain - free))
-    figures: dict[Kind, dict[str, float]] = {}
+            seen[question.kind].append(Scored(question.gold, plain, plain - free))
+    rows: list[dict[str, float | str]] = []
     for kind, scored in seen.items():
         half = len(scored) // 2
-        chosen = best_heads([(gold, calibrated) for gold, _, calibrated in scored[:half]])
-        test = scored[half:]
-        figures[kind] = {
-            "all_heads": mean(reciprocal_rank(plain.sum((0, 1)), gold) for gold, plain, _ in test),
-            "all_heads_calibrated": mean(reciprocal_rank(net.sum((0, 1)), gold) for gold, _, net in test),
-            "chosen": mean(reciprocal_rank(sum(plain[at] for at in chosen), gold) for gold, plain, _ in test),
-            "chosen_calibrated": mean(reciprocal_rank(sum(net[at] for at in chosen), gold) for gold, _, net in test),
-            "heads": " ".join(f"{layer}-{head}" for layer, head in chosen),
-            "questions": len(test),
+        chosen, test = best_heads(scored[:half]), scored[half:]
+        heads = ", ".join(f"{layer}-{head}" for layer, head in chosen)
+        ways = {
+            "all heads": [one.plain.sum((0, 1)) for one in test],
+            "all heads, calibrated": [one.calibrated.sum((0, 1)) for one in test],
+            f"heads {heads}": [sum(one.plain[at] for at in chosen) for one in test],
+            f"heads {heads}, calibrated": [sum(one.calibrated[at] for at in chosen) for one in test],
         }
-    return figures
+        for way, scores in ways.items():
+            places = [ranks(chunks, one.gold) for chunks, one in zip(scores, test, strict=True)]
+            first = mean(place[-1] <= len(place) for place in places)
+            rows.append({"kind": kind, "scores": way, "mrr": mean(1 / place[0] for place in places), "first": first})
+        rows.append({"kind": kind, "scores": "chance", "mrr": mean(chance(len(one.gold)) for one in test)})
+    return rows
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """A question's gold chunks and (layers, heads, chunks) of attention."""
+
+    gold: tuple[int, ...]
+    plain: torch.Tensor
+    calibrated: torch.Tensor
 
 
 @torch.no_grad()
@@ -166,29 +180,37 @@ def attention(
     return torch.stack(scores, -1)
 
 
-def best_heads(scored: Sequence[tuple[tuple[int, ...], torch.Tensor]]) -> list[tuple[int, int]]:
-    """The heads that alone rank the gold chunk best, best first."""
-    layers, heads, _ = scored[0][1].shape
+def best_heads(scored: Sequence[Scored]) -> list[tuple[int, int]]:
+    """The heads that alone rank the gold chunk best by calibrated attention, best first."""
+    layers, heads, _ = scored[0].calibrated.shape
     found = {
-        (layer, head): mean(reciprocal_rank(scores[layer, head], gold) for gold, scores in scored)
+        (layer, head): mean(1 / ranks(one.calibrated[layer, head], one.gold)[0] for one in scored)
         for layer in range(layers)
         for head in range(heads)
     }
     return sorted(found, key=lambda at: (-found[at], at))[:HEADS]
 
 
-def reciprocal_rank(scores: torch.Tensor, gold: Sequence[int]) -> float:
-    """1 / rank of the best of `gold`, which counts behind others with its score."""
-    best = max(scores[index].item() for index in gold)
-    return 1 / (1 + sum(score >= best for index, score in enumerate(scores.tolist()) if index not in gold))
+def ranks(scores: torch.Tensor, gold: Sequence[int]) -> list[int]:
+    """From 1, those of the gold chunks, ascending; equal scores count against them."""
+    return sorted(
+        1 + sum(score > scores[index] or (score == scores[index] and at not in gold) for at, score in enumerate(scores))
+        for index in gold
+    )
 
 
-def mean(values: Sequence[float]) -> float:
+def chance(gold: int, *, chunks: int = CHUNKS_RANKED) -> float:
+    """The reciprocal rank to expect of the best gold chunk in a random order."""
+    ways = [comb(chunks - rank, gold - 1) / rank for rank in range(1, chunks - gold + 2)]
+    return sum(ways) / comb(chunks, gold)
+
+
+def mean(values: Iterable[float]) -> float:
     figures = list(values)
     return sum(figures) / len(figures)
 
 
-def line(row: dict[str, float | str]) -> str:
+def line(row: Mapping[str, float | str]) -> str:
     return "  ".join(
         f"{name} {value:.3f}" if isinstance(value, float) else f"{name} {value}" for name, value in row.items()
     )

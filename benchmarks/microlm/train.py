@@ -18,6 +18,7 @@ What makes so small a budget do:
 from __future__ import annotations
 
 import argparse
+import math
 import random
 import time
 from collections.abc import Mapping
@@ -58,6 +59,14 @@ CURRICULUM = (
         references=0.3,
         mix={"one": 0.35, "two": 0.45, "reference": 0.2},
         questions=24,
+        until={"one": 0.95, "two": 0.95, "reference": 0.9},
+    ),
+    Stage(
+        chunks=(4, 20),
+        facts=(2, 5),
+        references=0.3,
+        mix={"one": 0.35, "two": 0.45, "reference": 0.2},
+        questions=24,
         until={},
     ),
 )
@@ -74,7 +83,7 @@ WARMUP = 50
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--minutes", type=float, default=25.0, help="processor time of the training")
+    parser.add_argument("--steps", type=int, default=1700)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
@@ -82,7 +91,7 @@ def main() -> None:
     torch.manual_seed(arguments.seed)
     words = tokenizer.build()
     lesson = Lesson(new_model(words))
-    train(lesson, words, seconds=60 * arguments.minutes, seed=arguments.seed, out=arguments.out)
+    train(lesson, words, steps=arguments.steps, seed=arguments.seed, out=arguments.out)
 
 
 def new_model(words: PreTrainedTokenizerFast) -> LlamaForCausalLM:
@@ -155,8 +164,8 @@ def share(right: torch.Tensor) -> float:
     return right.float().mean().item()
 
 
-def train(lesson: Lesson, words: PreTrainedTokenizerFast, *, seconds: float, seed: int, out: Path) -> None:
-    """Train for so much processor time; what there is is saved every 200 steps."""
+def train(lesson: Lesson, words: PreTrainedTokenizerFast, *, steps: int, seed: int, out: Path) -> None:
+    """Train for `steps`; what there is is saved every 200."""
     matrices = [p for name, p in lesson.named_parameters() if p.ndim == 2 and "embed" not in name]
     others = [p for name, p in lesson.named_parameters() if p.ndim != 2 or "embed" in name]
     optimizers = [Muon(matrices, rate=MATRIX_RATE), torch.optim.AdamW(others, RATE, (0.9, 0.98), weight_decay=0.0)]
@@ -164,12 +173,12 @@ def train(lesson: Lesson, words: PreTrainedTokenizerFast, *, seconds: float, see
     encode = Encoder(words.get_vocab(), words.eos_token_id)
     rng = random.Random(seed)
     started = time.process_time()
-    stage, step, entered, seen = 0, 0, 0, 0
+    stage, entered, seen = 0, 0, 0
     smooth: dict[str, float] = {}
-    while (spent := time.process_time() - started) < seconds:
+    for step in range(1, steps + 1):
         batch = draw(rng, CURRICULUM[stage], encode, tokens=2048 if stage < 2 else 4096)
         for group, rate in zip((g for optimizer in optimizers for g in optimizer.param_groups), rates, strict=True):
-            group["lr"] = rate * min(1.0, (step + 1) / WARMUP) * max(0.02, 1 - spent / seconds)
+            group["lr"] = rate * min(1.0, step / WARMUP) * max(0.02, 1 - step / steps)
         with torch.autocast("cpu", torch.bfloat16):
             loss, shares = lesson(batch)
         loss.backward()
@@ -177,11 +186,11 @@ def train(lesson: Lesson, words: PreTrainedTokenizerFast, *, seconds: float, see
         for optimizer in optimizers:
             optimizer.step()
             optimizer.zero_grad()
-        step += 1
         seen += batch.tokens.numel()
         smooth = smoothed(smooth, shares)
         if step % 25 == 0:
             figures = " ".join(f"{name} {value:.3f}" for name, value in smooth.items())
+            spent = time.process_time() - started
             print(f"{spent:.0f} s step {step} stage {stage} loss {loss.item():.3f} {figures} {seen} tokens", flush=True)
         if step % 200 == 0:
             save(lesson.model, words, out)
@@ -194,7 +203,7 @@ def train(lesson: Lesson, words: PreTrainedTokenizerFast, *, seconds: float, see
 def smoothed(before: Mapping[str, float], shares: Mapping[str, float]) -> dict[str, float]:
     """Averages over about 20 batches that begin at 0; a batch that does not ask for one leaves it."""
     return {
-        name: before.get(name, 0.0) + (0.05 * (value - before.get(name, 0.0)) if value == value else 0.0)
+        name: before.get(name, 0.0) + (0.05 * (value - before.get(name, 0.0)) if not math.isnan(value) else 0.0)
         for name, value in shares.items()
     }
 

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from rag import Pipeline
 from rag.generate.prompt import FIELDS, render
 from rag.models.template import Template
-from rag.types import Evidence, Prompt, Span
+from rag.types import Answer, Evidence, Prompt, Span
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -106,8 +107,8 @@ def test_a_context_is_the_same_for_the_same_seed_and_has_chunks_of_8_to_24_words
 
 
 def test_more_chunks_than_there_are_source_numbers_are_refused(data: ModuleType) -> None:
-    with pytest.raises(ValueError, match="17 chunks"):
-        data.make_context(random.Random(0), 17)
+    with pytest.raises(ValueError, match="21 chunks"):
+        data.make_context(random.Random(0), 21)
 
 
 def test_chunks_are_laid_out_as_the_generate_stage_and_the_chat_template_lay_them_out(
@@ -214,7 +215,39 @@ def test_the_model_answers_from_six_chunks(evaluate: ModuleType, answered: list[
     assert shares["reference"] >= 0.8
 
 
-def test_the_rank_of_gold_counts_ties_against_it(evaluate: ModuleType) -> None:
+def test_the_model_answers_and_cites_in_a_pipeline(
+    data: ModuleType, evaluate: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context = data.make_context(random.Random(4), 6, references=0.0)
+    rows = [json.dumps({"_id": f"note-{number}", "text": text}) for number, text in enumerate(context.chunks)]
+    (tmp_path / "notes.jsonl").write_text("\n".join(rows), encoding="utf-8")
+    monkeypatch.chdir(evaluate.MODEL.parent)
+    places = [
+        f"ingest.load=[{{use: rows, path: {json.dumps(str(tmp_path / 'notes.jsonl'))}}}]",
+        f"ingest.index.path={json.dumps(str(tmp_path / 'index'))}",
+    ]
+    with Pipeline.from_yaml("pipeline.yaml", overrides=places) as pipeline:
+        pipeline.ingest()
+        answers = pipeline.ask_many([question.text for question in context.questions])
+    asked = list(zip(context.questions, answers, strict=True))
+    assert {question.kind for question in context.questions} == {"one", "two"}
+    assert sum(answer.text.split()[0] == question.answer for question, answer in asked) >= 0.9 * len(asked)
+    assert sum(f"note-{question.gold[-1]}" in cited(answer) for question, answer in asked) >= 0.8 * len(asked)
+
+
+def cited(answer: Answer) -> set[str]:
+    return {span.document_id for citation in answer.citations for span in citation.spans}
+
+
+def test_ranks_of_gold_count_ties_against_it(evaluate: ModuleType) -> None:
     scores = torch.tensor([0.5, 0.9, 0.5, 0.1])
-    assert evaluate.reciprocal_rank(scores, (0,)) == 1 / 3
-    assert evaluate.reciprocal_rank(scores, (0, 1)) == 1
+    assert evaluate.ranks(scores, (0,)) == [3]
+    assert evaluate.ranks(scores, (0, 1)) == [1, 3]
+    assert evaluate.ranks(scores, (0, 2)) == [2, 2]
+
+
+def test_chance_is_the_mean_over_all_orders(evaluate: ModuleType) -> None:
+    assert evaluate.chance(1, chunks=2) == pytest.approx((1 + 1 / 2) / 2)
+    assert evaluate.chance(2, chunks=3) == pytest.approx(
+        (1 + 1 + 1 / 2) / 3
+    )  # the one that is not gold comes 3rd, 2nd, 1st
