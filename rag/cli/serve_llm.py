@@ -74,6 +74,7 @@ def serve_llm(
         "served-model-name": served,
         "dtype": dtype,
         "load-format": "safetensors",  # the others hold pickles
+        "generation-config": "vllm",  # what a request leaves out is plain, not what the model's authors prefer
         "max-model-len": context_tokens,
         "max-num-seqs": concurrency,
         "gpu-memory-utilization": memory_share,

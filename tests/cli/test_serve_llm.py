@@ -113,6 +113,7 @@ def test_the_server_gets_sane_options_no_usage_reports_and_no_way_to_the_hub(fak
     assert arguments[arguments.index("--host") + 1] == "127.0.0.1"
     assert arguments[arguments.index("--kv-cache-memory-bytes") + 1] == str(1 << 29)
     assert {"--enable-prefix-caching", "--enable-prompt-tokens-details", "--enforce-eager"} <= set(arguments)
+    assert arguments[arguments.index("--generation-config") + 1] == "vllm"
     assert "--trust-remote-code" not in arguments
     assert arguments[-2:] == ["--seed", "3"]
     assert told["environment"]["VLLM_NO_USAGE_STATS"] == "1"

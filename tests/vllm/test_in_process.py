@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from rag.errors import ModelError
+from rag.errors import BackendError, ModelError
 from rag.models.llm import Message, Sampling
 from rag.models.vllm import VllmModel
 from rag.models.vllm_specs import VllmSpec
@@ -128,18 +129,22 @@ def test_tokens_are_counted_by_the_models_own_tokenizer(model: VllmModel) -> Non
     assert model.window == 2048
 
 
-def test_closing_ends_the_engines_processes_and_the_next_request_loads_it_again(tiny: Path) -> None:
+def test_an_engine_that_died_is_a_clear_error_and_loaded_again_and_closing_ends_its_processes(tiny: Path) -> None:
     spec = VllmSpec(model=str(tiny), dtype="float32", cache_gib=0.0625, block_tokens=32, eager=True, max_tokens=4)
     model = spec.build()
     assert isinstance(model, VllmModel)
-    before = _engines()
+    others = _engines()
     first = model.complete(LONG).text
-    assert _engines() > before
-    model.close()
-    assert until(lambda: _engines() <= before)
+    stream = model.stream(LONG, Sampling(max_tokens=1500, temperature=1.0, seed=1))
+    next(stream)
+    for process in _engines() - others:
+        os.kill(process, signal.SIGKILL)
+    with pytest.raises(BackendError, match="the engine died while it wrote"):
+        list(stream)
     assert model.complete(LONG).text == first
+    assert _engines() - others
     model.close()
-    assert until(lambda: _engines() <= before)
+    assert until(lambda: _engines() <= others)
 
 
 def _engines() -> set[int]:
