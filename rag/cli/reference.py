@@ -9,7 +9,7 @@ from rag import registry
 from rag.cli.describe import Option, documentation, options
 from rag.config.docs import field_docs
 from rag.config.stage import use_of_field
-from rag.index.specs import IndexSpec
+from rag.index.specs import IndexSpec, NgramsSpec
 from rag.load.specs import ParseSpec
 from rag.pipeline.dynamic_spec import DynamicSpec
 from rag.pipeline.spec import AskSpec, IngestSpec, PipelineSpec
@@ -87,6 +87,8 @@ def _parts(place: str, section: type[Spec]) -> Iterator[str]:
                 if inner.place.startswith(f"{place}.{part}."):  # an option of some of these components
                     yield f"### `{inner.place}`\n"
                     yield from _components(inner.name)
+        elif NgramsSpec in get_args(field.annotation):
+            yield f"### `{place}.{part}`\n\n{documentation(NgramsSpec)}\n\n{_table(options(NgramsSpec))}\n"
 
 
 def _components(stage: str) -> Iterator[str]:
