@@ -18,10 +18,14 @@ from rag.cli.options import (
     open_pipeline,
     principals,
 )
+from rag.cli.terminal import plain
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rag.events import Event
     from rag.pipeline.pipeline import Pipeline
-    from rag.types import Answer, Condition
+    from rag.types import Answer
 
 ABSTAINED = 3
 
@@ -38,6 +42,9 @@ def ask(
         bool, typer.Option("--explain", help="Show what each stage did: candidates, rank moves, time, tokens.")
     ] = False,
     json: JsonOption = False,
+    json_events: Annotated[
+        bool, typer.Option("--json-events", help="Print one JSON line for each event while it runs, the answer last.")
+    ] = False,
 ) -> None:
     """Answer a question from the indexed documents, with numbered sources and the quoted text."""
     from rag.cli import render
@@ -46,11 +53,14 @@ def ask(
         raise typer.BadParameter("the question is empty")
     with open_pipeline(pipeline, set_, source) as opened:
         prepare(opened, update=source is not None)
-        if stream and not json:
-            answer = _streamed(opened, question, condition(filter_), principals(as_))
+        if json_events or (stream and not json):
+            events = opened.stream([question], filter=condition(filter_), principals=principals(as_))
+            answer = _as_lines(events, opened, explain=explain) if json_events else streamed(events)
         else:
             answer = opened.ask(question, filter=condition(filter_), principals=principals(as_))
-        if json:
+        if json_events:
+            pass  # the last line was the answer
+        elif json:
             typer.echo(render.to_json(render.answer_record(answer, opened.locate, explain=explain)))
         else:
             typer.echo(render.answer(answer, locate=opened.locate, with_text=not stream))
@@ -78,29 +88,38 @@ def prepare(pipeline: Pipeline, *, update: bool) -> None:
         note(f"{len(report.failed)} of the sources could not be read; `rag ingest` with the same options names them")
 
 
-def _streamed(pipeline: Pipeline, question: str, filter: Condition | None, asking: frozenset[str] | None) -> Answer:
-    from rag.events import Answered, Decided, Retracted, Wrote
+def streamed(events: Iterator[Event]) -> Answer:
+    """Print the answer while it is written, as far as it stays; give it whole."""
+    from rag.events import Answered, Retracted, Wrote
 
-    answer = None
     text, printed = "", 0
-
-    def show(end: int) -> None:
-        nonlocal printed
-        typer.echo(text[printed:end], nl=False)
-        printed = max(printed, end)
-
-    for event in pipeline.stream([question], filter=filter, principals=asking):
+    answer = None
+    for event in events:
+        stays = False
         if isinstance(event, Wrote):
             text += event.text
-            if not event.provisional:
-                show(len(text))
-        elif isinstance(event, Decided):  # by sentences where they may be taken back: what is printed stays
-            show(event.settled)
+            stays = not event.provisional
         elif isinstance(event, Retracted):
             text = text[: event.keep]
         elif isinstance(event, Answered):
-            answer = event.answer
-    show(len(text))
+            answer, stays = event.answer, True
+        if stays and printed < len(text):
+            typer.echo(plain(text[printed:]), nl=False)
+            printed = len(text)
     typer.echo()
+    assert answer is not None  # a stream ends with an answer for each question
+    return answer
+
+
+def _as_lines(events: Iterator[Event], pipeline: Pipeline, *, explain: bool) -> Answer:
+    """Print a JSON line for each event; give the answer."""
+    from rag.cli.event_lines import event_line
+    from rag.events import Answered
+
+    answer = None
+    for event in events:
+        typer.echo(event_line(event, pipeline.locate, explain=explain))
+        if isinstance(event, Answered):
+            answer = event.answer
     assert answer is not None  # a stream ends with an answer for each question
     return answer

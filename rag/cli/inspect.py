@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from rag.cli.options import JsonOption, PipelineOption, SetOption, SourceOption, open_pipeline
+from rag.cli.terminal import plain
 
 if TYPE_CHECKING:
     from rag.index.reader import Reader
@@ -31,7 +33,7 @@ def inspect(
             return
         found = reader.document(_resolve(reader, document))
         if text:
-            typer.echo(found.text)
+            typer.echo(plain(found.text) if sys.stdout.isatty() else found.text)
             return
         chunks = reader.chunks_of(found.id)
         if json:
@@ -86,15 +88,15 @@ def _show(document: Document, chunks: list[Chunk]) -> None:
     size = f"{count(len(document.text), 'character')}, {count(len(chunks), 'chunk')}"
     typer.echo(f"{document.id}  ({document.source})  {size}")
     for name, value in document.meta.items():
-        typer.echo(f"  {name}: {value}")
+        typer.echo(plain(f"  {name}: {value}"))
     if document.access is not None:
         typer.echo(f"  access: {', '.join(document.access)}")
     for chunk in chunks:
         place = str(document.locate(chunk.span.start, chunk.span.end))
         typer.echo(f"\n[{chunk.span.start}, {chunk.span.end})  {place}  {chunk.id}")
         if chunk.context:
-            typer.echo(f"  context: {chunk.context}")
-        typer.echo("\n".join(f"  | {line}" for line in chunk.text.splitlines()))
+            typer.echo(plain(f"  context: {chunk.context}"))
+        typer.echo(plain("\n".join(f"  | {line}" for line in chunk.text.splitlines())))
 
 
 def _record(document: Document, chunks: list[Chunk]) -> dict[str, object]:

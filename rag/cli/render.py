@@ -6,15 +6,28 @@ import json
 import shutil
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, is_dataclass
+from dataclasses import asdict, is_dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from rag.cli.options import colours
+from rag.cli.terminal import plain, plain_values
 
 if TYPE_CHECKING:
     from rag.index.reader import Reader
     from rag.pipeline.pipeline import SearchResult
-    from rag.types import Answer, Evidence, Location, Meta, Ranking, Span, StageRecord, Support, Trace, Verdict
+    from rag.types import (
+        Answer,
+        Citation,
+        Evidence,
+        Location,
+        Meta,
+        Ranking,
+        Span,
+        StageRecord,
+        Support,
+        Trace,
+        Verdict,
+    )
 
 Locate: TypeAlias = "Callable[[Span], Location]"
 
@@ -33,6 +46,7 @@ def to_json(value: object) -> str:
 
 def answer(result: Answer, *, locate: Locate, with_text: bool = True) -> str:
     """The answer, then each cited source with its place and the quoted text, and what is not well supported."""
+    result = replace(result, text=plain(result.text), evidence=plain_values(result.evidence))
     lines = [marked(result), ""] if with_text else [""]
     cited = sorted({number for citation in result.citations for number in citation.evidence})
     shown = cited or (range(1, min(3, len(result.evidence)) + 1) if result.abstained else [])
@@ -41,7 +55,7 @@ def answer(result: Answer, *, locate: Locate, with_text: bool = True) -> str:
     for number in shown:
         evidence = result.evidence[number - 1]
         spans = _spans(result, number) or [evidence.span]
-        place = ", ".join(dict.fromkeys(str(locate(span)) for span in spans))
+        place = plain(", ".join(dict.fromkeys(str(locate(span)) for span in spans)))
         lines.append(f"{_bold(f'[{number}]')} {evidence.source}{', ' if place else ''}{place}")
         lines += _quote(
             [evidence.text[span.start - evidence.span.start : span.end - evidence.span.start] for span in spans]
@@ -131,28 +145,10 @@ def answer_record(result: Answer, locate: Locate, *, explain: bool = False) -> d
         "mode": result.mode,
         "abstained": result.abstained,
         "reason": result.reason,
-        "citations": [
-            {
-                "start": part.start,
-                "end": part.end,
-                "sources": [
-                    {
-                        "evidence": number,
-                        "document_id": span.document_id,
-                        "start": span.start,
-                        "end": span.end,
-                        "location": location_record(locate(span)),
-                    }
-                    for number, span in zip(part.evidence, part.spans, strict=True)
-                ],
-                "support": asdict(part.support) if part.support else None,
-                "moved_from": list(part.moved_from),
-            }
-            for part in result.citations
-        ],
+        "citations": [citation_record(part, locate) for part in result.citations],
         "dropped_citations": result.dropped_citations,
         "uncited": [{"start": start, "end": end} for start, end in result.uncited],
-        "evidence": [_evidence_record(number, part) for number, part in enumerate(result.evidence, 1)],
+        "evidence": [evidence_record(number, part) for number, part in enumerate(result.evidence, 1)],
         "usage": asdict(result.usage),
         "milliseconds": round(result.trace.seconds * 1000, 3),
     }
@@ -161,7 +157,26 @@ def answer_record(result: Answer, locate: Locate, *, explain: bool = False) -> d
     return record
 
 
-def _evidence_record(number: int, evidence: Evidence) -> dict[str, object]:
+def citation_record(citation: Citation, locate: Locate) -> dict[str, object]:
+    return {
+        "start": citation.start,
+        "end": citation.end,
+        "sources": [
+            {
+                "evidence": number,
+                "document_id": span.document_id,
+                "start": span.start,
+                "end": span.end,
+                "location": location_record(locate(span)),
+            }
+            for number, span in zip(citation.evidence, citation.spans, strict=True)
+        ],
+        "support": asdict(citation.support) if citation.support else None,
+        "moved_from": list(citation.moved_from),
+    }
+
+
+def evidence_record(number: int, evidence: Evidence) -> dict[str, object]:
     return {
         "number": number,
         "source": evidence.source,
@@ -241,7 +256,7 @@ def search(records: Sequence[Mapping[str, Any]]) -> str:
     if not records:
         return "nothing found"
     lines = []
-    for record in records:
+    for record in plain_values(list(records)):
         parts = "  ".join(
             f"{name} #{place['rank']} {place['score']:.3f}" for name, place in record["retrievers"].items()
         )
@@ -297,7 +312,7 @@ def _remark(record: StageRecord, before: Ranking | None) -> str:
 
 def _noted(notes: Meta) -> str:
     """What is not zero and short enough for a line, a reasoning step is not."""
-    said = {name.replace("_", " "): str(value) for name, value in notes.items() if value}
+    said = {name.replace("_", " "): plain(str(value)) for name, value in notes.items() if value}
     return ", ".join(f"{name} {value}" for name, value in said.items() if len(value) <= 40)
 
 

@@ -1,11 +1,16 @@
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from rag.cli.ask import streamed
+from rag.events import Answered, Retracted, Wrote
+from rag.types import Answer
 
 ROOT = Path(__file__).parents[2]
 QUESTION = "When do dogs bark?"
@@ -130,3 +135,33 @@ def test_a_source_that_is_not_there_is_an_error(folder: Path, run: Callable[...,
 @pytest.mark.parametrize("arguments", [("ask",), ("ask", "  "), ("ask", "Why?", "--nonsense")])
 def test_a_wrong_command_line_exits_with_2(folder: Path, run: Callable[..., Any], arguments: tuple[str, ...]) -> None:
     assert run(*arguments).code == 2
+
+
+def test_events_are_json_lines_that_end_with_the_answer(indexed: Path, run: Callable[..., Any]) -> None:
+    done = run("ask", QUESTION, "--json-events")
+    lines = [json.loads(line) for line in done.out.splitlines()]
+    names = [line["event"] for line in lines]
+    assert names == ["retrieved", "compressed", "wrote", "cited", "answered"]
+    whole = run("ask", QUESTION, "--json").json
+    last = {name: value for name, value in lines[-1].items() if name not in ("event", "milliseconds")}
+    assert last == {name: value for name, value in whole.items() if name != "milliseconds"}
+    assert lines[3]["citation"] == whole["citations"][0]
+    assert lines[1]["evidence"] == whole["evidence"]
+
+
+def test_what_may_be_taken_back_is_printed_when_it_stays(capsys: pytest.CaptureFixture[str]) -> None:
+    events = [
+        *(Wrote(0, "Dogs bark. "), Wrote(0, "Cats fly.", provisional=True), Retracted(0, 11)),
+        *(Wrote(0, "Cats meow.", provisional=True), Answered(0, Answer(query="?", text="Dogs bark. Cats meow."))),
+    ]
+    assert streamed(iter(events)).text == capsys.readouterr().out.rstrip("\n") == "Dogs bark. Cats meow."
+
+
+def test_a_document_cannot_command_the_terminal(indexed: Path, run: Callable[..., Any]) -> None:
+    hostile = "# Dogs\n\nDogs bark at night \x1b[2K\x1b]0;owned\x07\u202ereversed. They sleep.\n"
+    (indexed / "docs" / "dogs.md").write_text(hostile, encoding="utf-8")
+    run("ingest")
+    for command in (("ask", QUESTION), ("ask", QUESTION, "--stream"), ("search", QUESTION), ("inspect", "dogs.md")):
+        printed = run(*command).out
+        assert "Dogs bark at night" in printed
+        assert not set("\x1b\x07\u202e") & set(printed)
