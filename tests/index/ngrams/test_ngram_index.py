@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -209,3 +210,16 @@ def test_a_document_that_two_processes_wrote_counts_once(tmp_path: Path) -> None
 def test_counts_in_a_folder_that_cannot_be_written_to_are_kept_in_memory(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     assert Texts(tmp_path / "file" / "ngrams", TEXTS).open().count("sat on") == Count(2)
+
+
+def test_every_phrase_of_up_to_three_words_has_the_count_of_a_plain_tally(tmp_path: Path) -> None:
+    draw = np.random.default_rng(3)
+    texts = {number: " ".join(f"w{rank}" for rank in draw.zipf(1.4, size=200) if rank < 60) for number in range(1, 41)}
+    index = Texts(tmp_path, texts).open(tokens=2000)
+    assert len(index.segments) > 1
+    tally: Counter[str] = Counter()
+    for text in texts.values():
+        held = text.split()
+        for length in (1, 2, 3):
+            tally.update(" ".join(held[at : at + length]) for at in range(len(held) - length + 1))
+    assert {phrase: index.count(phrase).value for phrase in tally} == tally
