@@ -116,7 +116,7 @@ words_of_text = st.lists(st.sampled_from("abc"), max_size=12).map(" ".join)
 steps = st.lists(st.tuples(st.sets(st.integers(0, 9)), st.lists(words_of_text, max_size=5)), min_size=1, max_size=5)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=30)
 @given(steps, words_of_text.filter(bool), words_of_text.filter(bool), st.integers(0, 4), st.integers(4, 40))
 def test_counts_after_any_history_are_those_of_the_texts_that_are_left(
     tmp_path_factory: pytest.TempPathFactory,
