@@ -89,7 +89,13 @@ class Talk:
     def outcome(self) -> Outcome:
         abstained = self.last.abstained and not self.draft.accepted
         reason = self.last.reason if abstained else ""
-        return Outcome(usage=self.usage, given=tuple(sorted(self.given)), abstained=abstained, reason=reason)
+        return Outcome(
+            usage=self.usage,
+            given=tuple(sorted(self.given)),
+            prompt=self.last.prompt,
+            abstained=abstained,
+            reason=reason,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +196,8 @@ class Loop:
             seek, work = talk.seek, talk.work
             assert seek is not None
             talk.round += 1
-            work.most = None if seek.question else self.limits.add * len(seek.queries)
+            # The first evidence is as much as of any question, also where a trigger dropped what was found before.
+            work.most = None if seek.question or not work.evidence else self.limits.add * len(seek.queries)
             work.queries = list(seek.queries)
             work.focus = _together(seek.queries)
             (with_question if seek.question else other if seek.elsewhere else own).append(work)
@@ -319,7 +326,8 @@ class Loop:
 
     def _over_limits(self, talk: Talk) -> bool:
         """Whether nothing more may be retrieved."""
-        return talk.round >= self.limits.rounds or self.now() >= talk.until
+        limits = self.limits
+        return talk.round >= limits.rounds or talk.tokens >= limits.tokens or self.now() >= talk.until
 
     def _may_take_back(self, talk: Talk) -> bool:
         return (self._speaks("written") or self._speaks("finished")) and not self._over_limits(talk)
@@ -376,6 +384,8 @@ class Loop:
     def _reason(self, talk: Talk, decision: Decision) -> str:
         if talk.round >= self.limits.rounds:
             return f"{self.limits.rounds} rounds are used up"
+        if talk.tokens >= self.limits.tokens:
+            return f"{self.limits.tokens} tokens are written"
         if self.now() >= talk.until:
             return f"{self.limits.seconds:g} seconds are over"
         return "there is no second source" if decision.elsewhere and not self.has_elsewhere else "nothing to ask for"

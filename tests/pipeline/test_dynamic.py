@@ -17,7 +17,7 @@ from rag.pipeline.dynamic import Loop
 from rag.pipeline.run import Run, Work
 from rag.testing import ScriptedModel
 from rag.trigger.base import Decision, Moment, MomentName
-from rag.types import Query, Token, Usage
+from rag.types import Query, Ranking, Token, Usage
 
 NO = Decision(retrieve=False, why="sure")
 DOGS = "Do dogs bark at the postman?"
@@ -165,6 +165,13 @@ def test_no_more_than_so_many_tokens_are_written(ask) -> None:
     assert answer.text == "Dogs bark at"
 
 
+def test_a_doubt_at_the_last_token_is_not_looked_up_any_more(ask) -> None:
+    trigger = Told(lambda moment: Decision(retrieve=True, queries=("Vasa",)))
+    answer = ask(ScriptedModel(["Dogs bark. Cats sleep all day."]), trigger, "ask.dynamic.tokens=4").ask(DOGS)
+    assert answer.text == "Dogs bark. Cats sleep"
+    assert trigger.asked == []
+
+
 def test_after_so_many_seconds_nothing_more_is_retrieved_and_the_answer_is_written_to_its_end(ask) -> None:
     clock = iter([0.0] + [100.0] * 1000)
     trigger = Told(lambda moment: Decision(retrieve=True, queries=("Vasa",)))
@@ -276,6 +283,19 @@ def test_a_second_source_takes_the_place_of_what_was_found(ask, make, tmp_path) 
     answer = ask(ScriptedModel(["It does. [1]"]), trigger, f"ask.dynamic.elsewhere={second}").ask(DOGS)
     assert [part.span.document_id for part in answer.evidence] == ["archive::vasa.txt"]
     assert answer.citations[0].evidence == (1,)
+
+
+def test_a_further_retrieval_adds_so_much_and_the_first_evidence_is_as_much_as_ever(ask) -> None:
+    options = ("ask.fuse.keep=3", "ask.compress.keep=3", "ask.dynamic.add=1")
+    first_only = ask(ScriptedModel(["Yes. [1]"]), Told(lambda moment: NO, frozenset({"found"})), *options).ask(DOGS)
+    assert len(first_only.evidence) == 3
+    dropping = Told(lambda moment: Decision(retrieve=moment.round < 2, queries=("Vasa",), found=dropped(moment)))
+    dropping.moments = frozenset({"found"})
+    assert len(ask(ScriptedModel(["Yes. [1]"]), dropping, *options).ask(DOGS).evidence) == 3
+
+
+def dropped(moment: Moment) -> Ranking | None:
+    return Ranking() if moment.round == 1 else None
 
 
 def test_a_decision_for_a_second_source_that_is_not_there_retrieves_nothing(ask) -> None:
