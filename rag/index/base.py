@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +39,13 @@ class DenseIndex(Protocol):
     def search(self, queries: Vectors, *, k: int, allowed: Mask | None) -> list[Hits]:
         """At most `k` rows for each query, chosen among the rows where `allowed` is true (``None``: all live rows)."""
         ...
+
+
+@runtime_checkable
+class Warmable(Protocol):
+    """An index that a process which answers many questions can make quicker first."""
+
+    def warm_up(self) -> None: ...
 
 
 class SparseIndex(Protocol):

@@ -1,4 +1,4 @@
-"""Exact search: one inner product with every mapped vector.
+"""Exact search: one inner product with every mapped vector, or, after `warm_up`, with those that bounds leave.
 
 `numpy.vecdot` rather than a matrix product or a flat FAISS index: memory is the bound, not arithmetic, so one thread
 reads as fast as two and never waits for the other on a busy machine; nothing is copied or loaded; and a row's score is
@@ -8,6 +8,7 @@ the same to the last bit in a ranking, in a batch and alone (docs/index-internal
 from __future__ import annotations
 
 from functools import cached_property, partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,7 +17,11 @@ from rag.index.base import Hits, Mask, Rows, Scores
 from rag.index.ranking import best, spread, visible
 from rag.index.segments import SegmentedVectors
 
+if TYPE_CHECKING:
+    from rag.index.bounds import Bounds
+
 ROWS = 2048  # scored for one query after the other while they are in the processor's cache
+WARMED = 20_000  # rows from which bounds pay: of a whole search they save a third at 100,000, nothing at 10,000
 QUERIES = 16  # scored together: bounds memory to 16 scores a row
 
 
@@ -25,8 +30,19 @@ class ExactIndex:
 
     def __init__(self, vectors: SegmentedVectors) -> None:
         self.vectors = vectors
+        self._bounds: Bounds | None = None
+
+    def warm_up(self) -> None:
+        """Make bounds of scores, for questions that may see every chunk: the same hits from a quarter of the bytes."""
+        if self._bounds is None and int(np.count_nonzero(self.vectors.live)) >= WARMED:
+            from rag.index.bounds import Bounds
+
+            self._bounds = Bounds(self.vectors)
 
     def search(self, queries: Vectors, *, k: int, allowed: Mask | None) -> list[Hits]:
+        bounds = self._bounds
+        if bounds is not None and allowed is None and np.isfinite(queries).all():
+            return [self._bounded(query, bounds, k) for query in queries]
         rows = self._all if allowed is None else visible(self.vectors.live, allowed)
         hits: list[Hits] = []
         for start in range(0, len(queries), QUERIES):
@@ -60,6 +76,12 @@ class ExactIndex:
         mean, deviation = spread(seen)
         top, top_scores = best(seen, self._numbers if rows is None else rows, k=k)
         return Hits(top, top_scores, mean, deviation, len(seen), partial(score, self.vectors, query, mean))
+
+    def _bounded(self, query: Vectors, bounds: Bounds, k: int) -> Hits:
+        rows = bounds.among(query, k=k)
+        mean, deviation = bounds.spread(query)
+        top, top_scores = best(score(self.vectors, query, mean, rows), rows, k=k)
+        return Hits(top, top_scores, mean, deviation, len(bounds.rows), partial(score, self.vectors, query, mean))
 
 
 def score(vectors: SegmentedVectors, query: Vectors, mean: float, rows: Rows) -> Scores:

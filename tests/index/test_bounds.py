@@ -1,0 +1,90 @@
+"""A search by bounds gives what a full scan gives."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rag.index import bounds
+from rag.index.bounds import Bounds
+from rag.index.exact import ExactIndex
+from rag.index.segments import SegmentedVectors
+
+
+def segmented(vectors: np.ndarray, live: np.ndarray, *, cut: int) -> SegmentedVectors:
+    parts = [vectors[:cut], vectors[cut:]]
+    return SegmentedVectors(Path("none"), "key", vectors.shape[1], parts, np.arange(len(vectors)), live)
+
+
+def made(seed: int, rows: int, dimension: int, *, distinct: int, clustered: bool) -> np.ndarray:
+    """Vectors of any length; as few as `distinct` different ones, so that scores tie."""
+    rng = np.random.default_rng(seed)
+    some = rng.standard_normal((distinct, dimension)).astype(np.float32)
+    if clustered:
+        some = some[:1] + 1e-3 * some
+    return some[rng.integers(0, distinct, rows)] * rng.choice([1e-3, 1.0, 1.0, 30.0], (rows, 1)).astype(np.float32)
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    seed=st.integers(0, 1 << 30),
+    rows=st.integers(1, 400),
+    dimension=st.sampled_from([1, 3, 32, 384]),
+    distinct=st.sampled_from([1, 5, 400]),
+    clustered=st.booleans(),
+    k=st.integers(1, 60),
+    dead=st.sampled_from([0.0, 0.3]),
+)
+def test_bounds_leave_the_hits_of_a_full_scan(
+    seed: int, rows: int, dimension: int, distinct: int, clustered: bool, k: int, dead: float
+) -> None:
+    rng = np.random.default_rng(seed)
+    live = rng.random(rows) >= dead
+    live[0] = True
+    vectors = segmented(made(seed, rows, dimension, distinct=distinct, clustered=clustered), live, cut=rows // 3)
+    queries = np.concatenate(
+        [rng.standard_normal((3, dimension)), vectors.take(np.array([0])), np.zeros((1, dimension))]
+    )
+    full, bounded = ExactIndex(vectors), ExactIndex(vectors)
+    bounded._bounds = Bounds(vectors)
+    longest = float(np.linalg.norm(vectors.take(np.arange(rows)), axis=1).max())
+    for query, one, other in zip(
+        queries,
+        full.search(queries.astype(np.float32), k=k, allowed=None),
+        bounded.search(queries.astype(np.float32), k=k, allowed=None),
+        strict=True,
+    ):
+        assert other.rows.tolist() == one.rows.tolist()
+        assert other.scores.tolist() == one.scores.tolist()
+        assert other.size == one.size
+        rounding = 1e-5 * longest * float(np.linalg.norm(query))
+        assert other.mean == pytest.approx(one.mean, abs=rounding)
+        assert other.deviation == pytest.approx(one.deviation, abs=rounding)
+        assert other.score(np.array([0, -1])).tolist() == pytest.approx([one.score(np.array([0]))[0], other.mean])
+
+
+def test_bounds_of_several_blocks_leave_few_rows_to_score(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bounds, "BLOCK", 1000)
+    rng = np.random.default_rng(3)
+    vectors = rng.standard_normal((2500, 384)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    left = Bounds(segmented(vectors, np.ones(2500, np.bool_), cut=900)).among(vectors[7], k=10)
+    assert 7 in left
+    assert len(left) < 500
+
+
+def test_what_a_query_may_not_see_is_left_out_after_warming_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rag.index.exact.WARMED", 1)
+    vectors = np.eye(8, dtype=np.float32)
+    index = ExactIndex(segmented(vectors, np.ones(8, np.bool_), cut=4))
+    index.warm_up()
+    allowed = np.arange(8) % 2 == 1
+    (hits,) = index.search(vectors[:1], k=8, allowed=allowed)
+    assert hits.rows.tolist() == [1, 3, 5, 7]
+    assert hits.size == 4
+    (everything,) = index.search(vectors[:1], k=1, allowed=None)
+    assert everything.rows.tolist() == [0]
