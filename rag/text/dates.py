@@ -10,7 +10,10 @@ MONTH = (
     r"(?P<month{0}>jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|sept?(?:ember)?"
     r"|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?)\.?"
 )
-_MONTHS = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"]
+_TWELVE = "January February March April May June July August September October November December"
+_NAMES = _TWELVE.split()
+_MONTHS = [name[:3].lower() for name in _NAMES]
+_NUMBER = re.compile(r"\d+")
 _YEAR = r"(?P<year{0}>1[5-9]\d\d|20\d\d)"
 _DATE = re.compile(
     rf"\b(?:{_YEAR.format(1)}-(?P<number1>\d\d)(?:-(?P<day1>\d\d))?"
@@ -43,3 +46,17 @@ def dated(text: str) -> Iterator[tuple[tuple[int, int], date]]:
             yield match.span(), date(int(parts["year"]), number, int(parts.get("day", 1)))
         except ValueError:  # a day that no calendar has
             continue
+
+
+def spellings(text: str) -> list[str]:
+    """Other ways to write a date that has a day, itself first; any other text alone.
+
+    >>> spellings("Aug. 16th, 1954")
+    ['Aug. 16th, 1954', '16 August 1954', 'August 16, 1954', '1954-08-16']
+    """
+    day = next((day for span, day in dated(text) if span == (0, len(text))), None)
+    if day is None or len(_NUMBER.findall(text)) < (2 if re.search("[a-z]{3}", text, re.IGNORECASE) else 3):
+        return [text]
+    name = _NAMES[day.month - 1]
+    forms = (text, f"{day.day} {name} {day.year}", f"{name} {day.day}, {day.year}", day.isoformat())
+    return list(dict.fromkeys(forms))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from rag.index.counts import CorpusCounts, Count
+from rag.text.dates import spellings
 from rag.text.triples import Triple
 
 Aggregate: TypeAlias = Literal["mean", "min"]
@@ -65,8 +66,8 @@ class Flag:
 def flagged(triples: Sequence[Triple], counts: CorpusCounts, *, window: int = 1000, least_head: int = 20) -> list[Flag]:
     """The statements that the corpus does not bear out.
 
-    With a tail: head and tail never occur together within `window` words. Without: the head occurs less than
-    `least_head` times. Zero pairs of a count that is not exact say nothing and flag nothing.
+    With a tail: head and tail never occur together within `window` words; a date may be written otherwise (ours).
+    Without: the head occurs less than `least_head` times. Zero of a count that is not exact says nothing.
 
     Args:
         least_head: negative: statements without a tail are never in doubt.
@@ -79,10 +80,20 @@ def flagged(triples: Sequence[Triple], counts: CorpusCounts, *, window: int = 10
         if triple.tail is None:
             count, least = counts.count(triple.head), least_head
         else:
-            count, least = counts.cooccur(triple.head, triple.tail, window=window), LEAST_PAIRS
+            count, least = _together(triple.head, triple.tail, counts, window=window), LEAST_PAIRS
         if count.exact and count.value < least:
             found.append(Flag(triple, count))
     return found
+
+
+def _together(head: str, tail: str, counts: CorpusCounts, *, window: int) -> Count:
+    """How often both occur near each other, a date in whichever way it is written: the first way that occurs."""
+    found = [Count(0)]
+    for form in spellings(tail):
+        found.append(counts.cooccur(head, form, window=window))
+        if found[-1].value:
+            return found[-1]
+    return Count(0, exact=all(count.exact for count in found))
 
 
 def says_nothing(sentence: str) -> bool:

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rag.text.dates import spellings
 from rag.text.entities import entities, named
 from rag.text.triples import Triple, triples
 
@@ -25,6 +26,21 @@ from rag.text.triples import Triple, triples
 )
 def test_what_a_question_names(text: str, expected: list[str]) -> None:
     assert named(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "forms"),
+    [
+        ("16 August 1954", ["16 August 1954", "August 16, 1954", "1954-08-16"]),
+        ("1954-08-16", ["1954-08-16", "16 August 1954", "August 16, 1954"]),
+        ("August 1954", ["August 1954"]),
+        ("1954-08", ["1954-08"]),
+        ("on 16 August 1954", ["on 16 August 1954"]),
+        ("1954", ["1954"]),
+    ],
+)
+def test_a_day_is_spelt_in_three_ways(text: str, forms: list[str]) -> None:
+    assert spellings(text) == forms
 
 
 @given(st.text(st.sampled_from("Aa B.b'\"“” 12,(and of)\n")))

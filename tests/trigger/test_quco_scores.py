@@ -67,6 +67,12 @@ def test_zero_of_a_count_that_is_not_exact_flags_nothing() -> None:
     assert flagged([Triple("Titanic", "is", "film")], counts) == []
 
 
+def test_a_date_may_be_written_in_another_way_than_in_the_corpus() -> None:
+    counts = Written({}, {("James Cameron", "August 16, 1954"): Count(1)})
+    assert flagged([Triple("James Cameron", "was born on", "16 August 1954")], counts) == []
+    assert len(flagged([Triple("James Cameron", "was born on", "17 August 1954")], counts)) == 1
+
+
 def test_no_statements_no_doubts() -> None:
     assert flagged([], Written({}, {})) == []
 
