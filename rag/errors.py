@@ -11,6 +11,7 @@ RagError                      .message .hint .where
 │   └── IndexCorruptError     the file, what was expected, what was found
 ├── ModelError                a model is there but cannot be used as asked
 │   ├── ModelNotFoundError
+│   ├── StructureError        its reply does not fit the schema it was asked for
 │   └── MissingExtraError     pip install "ragloom[hf]"
 ├── BackendError              a model server failed: unreachable, refused, timed out
 │   └── CountsUnavailableError  a count service failed, or cannot count what was asked
@@ -89,6 +90,10 @@ class MissingExtraError(ModelError):
 
 class BackendError(RagError):
     """A model server failed."""
+
+
+class StructureError(ModelError):
+    """A model was asked for an answer in a schema, and what it wrote does not fit it."""
 
 
 class CountsUnavailableError(BackendError):

@@ -390,6 +390,20 @@ class Citation:
 
 
 @dataclass(frozen=True, slots=True)
+class FieldCitation:
+    """What a value of a structured answer rests on.
+
+    `path` is where the value is (``people.0.name``); `evidence` are the numbers that name it as a source, from 1, with
+    a span each: the value itself where the evidence has it word for word (`quoted`), else all of that evidence.
+    """
+
+    path: str
+    evidence: tuple[int, ...]
+    spans: tuple[Span, ...]
+    quoted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Usage:
     """What a generation cost, in the generator's own tokens; `estimated` where a server did not count them.
 
@@ -449,7 +463,9 @@ class Answer:
     `mode` is ``"extractive"`` where the text is quoted from the sources and ``"generated"`` where a language model
     wrote it. An abstained answer has a `reason` and keeps the best evidence found. `dropped_citations` counts markers
     that named no given source; `uncited` are the ranges of sentences that state something and name no source, where
-    the citer looks for them.
+    the citer looks for them. `prompt` is the name and version of the template that a model was asked with. `data` is
+    the value of an answer that was asked for in a schema, an object of that model or plain JSON, and `fields` say what
+    its values rest on; `text` is then its JSON.
     """
 
     query: str
@@ -462,6 +478,9 @@ class Answer:
     reason: str = ""
     dropped_citations: int = 0
     uncited: tuple[tuple[int, int], ...] = ()
+    prompt: str = ""
+    data: object = None
+    fields: tuple[FieldCitation, ...] = ()
     trace: Trace = field(default=Trace(), compare=False)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from rag.events import Event
+    from rag.models.llm import Json
     from rag.pipeline.pipeline import Pipeline
     from rag.types import Answer
 
@@ -41,6 +43,9 @@ def ask(
     explain: Annotated[
         bool, typer.Option("--explain", help="Show what each stage did: candidates, rank moves, time, tokens.")
     ] = False,
+    schema: Annotated[
+        Path | None, typer.Option("--schema", metavar="FILE", help="Answer with JSON that fits this JSON Schema.")
+    ] = None,
     json: JsonOption = False,
     json_events: Annotated[
         bool, typer.Option("--json-events", help="Print one JSON line for each event while it runs, the answer last.")
@@ -51,13 +56,16 @@ def ask(
 
     if not question.strip():
         raise typer.BadParameter("the question is empty")
+    if schema is not None and (stream or json_events):
+        raise typer.BadParameter("an answer in a schema comes whole: leave --stream and --json-events out")
     with open_pipeline(pipeline, set_, source) as opened:
         prepare(opened, update=source is not None)
         if json_events or (stream and not json):
             events = opened.stream([question], filter=condition(filter_), principals=principals(as_))
             answer = _as_lines(events, opened, explain=explain) if json_events else streamed(events)
         else:
-            answer = opened.ask(question, filter=condition(filter_), principals=principals(as_))
+            wanted = None if schema is None else _schema(schema)
+            answer = opened.ask(question, filter=condition(filter_), principals=principals(as_), schema=wanted)
         if json_events:
             pass  # the last line was the answer
         elif json:
@@ -86,6 +94,25 @@ def prepare(pipeline: Pipeline, *, update: bool) -> None:
         note(f"indexed: {summary(report)}")
     elif report.failed:  # they were named when the rest was indexed
         note(f"{len(report.failed)} of the sources could not be read; `rag ingest` with the same options names them")
+
+
+def _schema(path: Path) -> dict[str, Json]:
+    """The JSON Schema in a file.
+
+    Raises:
+        ConfigError: it cannot be read, or is no JSON object.
+    """
+    from json import loads
+
+    from rag.errors import ConfigError
+
+    try:
+        found = loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"--schema {path}: {error}") from error
+    if not isinstance(found, dict):
+        raise ConfigError(f"--schema {path}: expected a JSON object, found {type(found).__name__}")
+    return found
 
 
 def streamed(events: Iterator[Event]) -> Answer:

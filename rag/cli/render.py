@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         Answer,
         Citation,
         Evidence,
+        FieldCitation,
         Location,
         Meta,
         Ranking,
@@ -48,7 +49,7 @@ def answer(result: Answer, *, locate: Locate, with_text: bool = True) -> str:
     """The answer, then each cited source with its place and the quoted text, and what is not well supported."""
     result = replace(result, text=plain(result.text), evidence=plain_values(result.evidence))
     lines = [marked(result), ""] if with_text else [""]
-    cited = sorted({number for citation in result.citations for number in citation.evidence})
+    cited = sorted({number for citation in (*result.citations, *result.fields) for number in citation.evidence})
     shown = cited or (range(1, min(3, len(result.evidence)) + 1) if result.abstained else [])
     if result.abstained and shown:
         lines.append(_dim("nearest passages:"))
@@ -129,7 +130,7 @@ def _spans(result: Answer, number: int) -> list[Span]:
     """The stretches of evidence `number` that the answer cites, in the order of the source."""
     found = {
         span
-        for citation in result.citations
+        for citation in (*result.citations, *result.fields)
         for cited, span in zip(citation.evidence, citation.spans, strict=True)
         if cited == number
     }
@@ -149,6 +150,9 @@ def answer_record(result: Answer, locate: Locate, *, explain: bool = False) -> d
         "dropped_citations": result.dropped_citations,
         "uncited": [{"start": start, "end": end} for start, end in result.uncited],
         "evidence": [evidence_record(number, part) for number, part in enumerate(result.evidence, 1)],
+        "prompt": result.prompt,
+        "data": json.loads(result.text) if result.data is not None else None,
+        "fields": [field_record(part, locate) for part in result.fields],
         "usage": asdict(result.usage),
         "milliseconds": round(result.trace.seconds * 1000, 3),
     }
@@ -161,19 +165,27 @@ def citation_record(citation: Citation, locate: Locate) -> dict[str, object]:
     return {
         "start": citation.start,
         "end": citation.end,
-        "sources": [
-            {
-                "evidence": number,
-                "document_id": span.document_id,
-                "start": span.start,
-                "end": span.end,
-                "location": location_record(locate(span)),
-            }
-            for number, span in zip(citation.evidence, citation.spans, strict=True)
-        ],
+        "sources": _sources(citation.evidence, citation.spans, locate),
         "support": asdict(citation.support) if citation.support else None,
         "moved_from": list(citation.moved_from),
     }
+
+
+def field_record(field: FieldCitation, locate: Locate) -> dict[str, object]:
+    return {"path": field.path, "quoted": field.quoted, "sources": _sources(field.evidence, field.spans, locate)}
+
+
+def _sources(numbers: Sequence[int], spans: Sequence[Span], locate: Locate) -> list[dict[str, object]]:
+    return [
+        {
+            "evidence": number,
+            "document_id": span.document_id,
+            "start": span.start,
+            "end": span.end,
+            "location": location_record(locate(span)),
+        }
+        for number, span in zip(numbers, spans, strict=True)
+    ]
 
 
 def evidence_record(number: int, evidence: Evidence) -> dict[str, object]:

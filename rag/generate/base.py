@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, runtime_checkable
 
+from rag.generate.shape import Shape
 from rag.types import Prompt, Token, Usage
 
 
@@ -13,13 +14,23 @@ from rag.types import Prompt, Token, Usage
 class Outcome:
     """How one generation ended. `abstained` with a `reason` when there was too little evidence to answer.
 
-    `given` are the numbers of the evidence that the generator saw; ``None``: all of it.
+    `given` are the numbers of the evidence that the generator saw; ``None``: all of it. `prompt` is the name and
+    version of the template that a model was asked with.
     """
 
     usage: Usage = field(default_factory=Usage)
     given: tuple[int, ...] | None = None
+    prompt: str = ""
     abstained: bool = False
     reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Structured:
+    """An answer in a schema: an object of the model, or plain JSON; ``None`` where the sources do not say."""
+
+    value: object
+    outcome: Outcome
 
 
 class Decoding(Protocol):
@@ -55,5 +66,18 @@ class Generator(Protocol):
         """Write an answer to each prompt; one with a draft is continued, and the draft not given again.
 
         With `logprobs`, tokens carry how probable they were, from what knows it.
+        """
+        ...
+
+
+@runtime_checkable
+class StructuringGenerator(Generator, Protocol):
+    """A generator that also answers in a schema."""
+
+    def structure(self, prompt: Prompt, shape: Shape) -> Structured:
+        """Answer one question with a value of `shape`.
+
+        Raises:
+            StructureError: what was written does not fit the schema, also after a second try.
         """
         ...

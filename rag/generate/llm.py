@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -10,9 +11,11 @@ from queue import SimpleQueue
 from threading import Event
 from typing import Literal
 
+from rag.errors import ConfigError
 from rag.generate.abstain import SENTENCE, Reason, opens_with_mark
-from rag.generate.base import Outcome
-from rag.generate.prompt import render
+from rag.generate.base import Outcome, Structured
+from rag.generate.prompt import UNBOUNDED, Budgets, render
+from rag.generate.shape import Shape, asked
 from rag.models.llm import LanguageModel, Message, Sampling
 from rag.models.sized import sized
 from rag.models.template import Template
@@ -25,6 +28,8 @@ class LanguageModelGenerator:
 
     Args:
         max_tokens: what the model may write; held back from its window.
+        budgets: how many tokens evidence and earlier turns may have.
+        structured: the template for answers in a schema (`structure`).
         without_evidence: where there is no evidence, ``abstain`` without asking the model, or let it ``answer``.
     """
 
@@ -36,15 +41,46 @@ class LanguageModelGenerator:
         template: Template,
         *,
         max_tokens: int,
+        budgets: Budgets = UNBOUNDED,
+        structured: Template | None = None,
         without_evidence: Literal["abstain", "answer"] = "abstain",
     ) -> None:
         self.model = model
         self.template = template
         self.max_tokens = max_tokens
+        self.budgets = budgets
+        self.structured = structured
         self.without_evidence = without_evidence
 
     def start(self, prompts: Sequence[Prompt], *, logprobs: bool = False) -> LanguageModelDecoding:
         return LanguageModelDecoding(self, prompts, Sampling(max_tokens=self.max_tokens, logprobs=logprobs))
+
+    def structure(self, prompt: Prompt, shape: Shape) -> Structured:
+        """Answer one question with a value of `shape`.
+
+        Raises:
+            ConfigError: the generator was made without a template for it.
+            StructureError: the model's second reply does not fit either.
+        """
+        if self.structured is None:
+            raise ConfigError("this generator has no template for answers in a schema", hint="pass structured=...")
+        if not prompt.evidence:
+            return Structured(None, Outcome(abstained=True, reason="no-evidence"))
+        model = sized(self.model)
+        more = {"schema": json.dumps(shape.wrapped, ensure_ascii=False)}
+        messages, given = render(
+            prompt,
+            self.structured,
+            tokens=model.window - self.max_tokens,
+            count=model.count,
+            budgets=self.budgets,
+            more=more,
+        )
+        sampling = Sampling(max_tokens=self.max_tokens, schema=shape.wrapped)
+        value, usage = asked(self.model, messages, sampling, shape)
+        abstains = value is None
+        outcome = Outcome(usage=usage, given=given, prompt=self.structured.version, abstained=abstains)
+        return Structured(value, replace(outcome, reason="not-in-sources") if abstains else outcome)
 
 
 class LanguageModelDecoding:
@@ -94,9 +130,11 @@ class LanguageModelDecoding:
             return
         model = sized(generator.model)
         tokens = model.window - generator.max_tokens
-        messages, given = render(prompt, generator.template, tokens=tokens, count=model.count)
+        messages, given = render(
+            prompt, generator.template, tokens=tokens, count=model.count, budgets=generator.budgets
+        )
         estimated = Usage(message_tokens(messages, model.count), 0, 1, estimated=True)
-        self._asked[at] = Outcome(usage=estimated, given=given)
+        self._asked[at] = Outcome(usage=estimated, given=given, prompt=generator.template.version)
         usage = Usage()
         held: list[Token] = []  # the first pieces wait until they cannot be the mark of abstention any more
         abstains: bool | None = None
@@ -118,16 +156,17 @@ class LanguageModelDecoding:
             return
         if abstains is None:
             yield from held
-        self._outcomes[at] = Outcome(usage=usage, given=given)
+        self._outcomes[at] = replace(self._asked[at], usage=usage)
 
     def _reply(self, messages: Sequence[Message]) -> Generator[Token | Usage, None, None]:
         yield from self.generator.model.stream(messages, self.sampling)
 
     def _abstained(self, at: int, reason: Reason, usage: Usage) -> Iterator[Token]:
         if self.prompts[at].draft:
-            self._outcomes[at] = Outcome(usage=usage)
+            self._outcomes[at] = replace(self._asked.get(at, Outcome()), usage=usage, given=None)
             return
-        self._outcomes[at] = Outcome(usage=usage, abstained=True, reason=reason)
+        asked = self._asked.get(at, Outcome())
+        self._outcomes[at] = replace(asked, usage=usage, given=None, abstained=True, reason=reason)
         yield Token(SENTENCE)
 
 

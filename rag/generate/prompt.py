@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 from rag.errors import ConfigError
 from rag.models.llm import Message
@@ -15,26 +16,49 @@ FIELDS = frozenset({"question", "evidence", "history", "no_answer"})
 """What a template of the generate stage may use."""
 
 
+@dataclass(frozen=True, slots=True)
+class Budgets:
+    """The most tokens a block may have; ``None``: what the window leaves."""
+
+    evidence: int | None = None
+    history: int | None = None
+
+
+UNBOUNDED = Budgets()
+
+
 def render(
-    prompt: Prompt, template: Template, *, tokens: int, count: Callable[[str], int]
+    prompt: Prompt,
+    template: Template,
+    *,
+    tokens: int,
+    count: Callable[[str], int],
+    budgets: Budgets = UNBOUNDED,
+    more: Mapping[str, str] | None = None,
 ) -> tuple[list[Message], tuple[int, ...]]:
     """The messages, and the numbers of the evidence that is in them.
 
     Evidence is taken whole, best score first, as much as fits into `tokens`, as `count` counts them, beside the rest;
     what is taken stands in the given order under its number, so that a number always means the same source. What
-    documents say is framed as data and cannot break out of its frame. A draft is the last message.
+    documents say is framed as data and cannot break out of its frame. A draft is the last message. Of the earlier turns
+    the newest are taken that fit their budget.
+
+    Args:
+        more: fields of the template beside `FIELDS`.
 
     Raises:
         ConfigError: not even one piece of evidence fits.
     """
     values = {
         "question": prompt.question,
-        "history": earlier_turns(prompt.history),
+        "history": earlier_turns(_newest(prompt.history, budgets.history, count)),
         "no_answer": NO_ANSWER,
         "evidence": "",
+        **(more or {}),
     }
     draft = [Message("assistant", prompt.draft)] if prompt.draft else []
     left = tokens - message_tokens([*template.render(values), *draft], count)
+    left = left if budgets.evidence is None else min(left, budgets.evidence)
     blocks = [_block(number, part) for number, part in enumerate(prompt.evidence, 1)]
     costs = [count(block.text) + 1 for block in blocks]
     taken = _fitting(costs, prompt.evidence, tokens=left)
@@ -46,6 +70,18 @@ def render(
     evidence, passages = joined([blocks[at] for at in taken])
     messages = template.render({**values, "evidence": evidence}, {"evidence": passages})
     return [*messages, *draft], tuple(at + 1 for at in taken)
+
+
+def _newest(
+    turns: Sequence[tuple[str, str]], tokens: int | None, count: Callable[[str], int]
+) -> Sequence[tuple[str, str]]:
+    """The last turns, as many as fit; half a turn is none."""
+    if tokens is None:
+        return turns
+    first = len(turns)
+    while first and count(earlier_turns(turns[first - 1 :])) <= tokens:
+        first -= 1
+    return turns[first:]
 
 
 def _fitting(costs: Sequence[int], evidence: Sequence[Evidence], *, tokens: int) -> list[int]:

@@ -48,17 +48,28 @@ class LlmSpec(GeneratorSpec):
     """The prompt template, by name."""
     max_tokens: int = Field(512, ge=1)
     """How long the answer may get; held back from the model's window. Evidence that does not fit is left out."""
+    evidence_tokens: int | None = Field(None, ge=1)
+    """The most tokens of evidence in a prompt, by the model's own count; empty: what the window leaves."""
+    history_tokens: int | None = Field(None, ge=0)
+    """The most tokens of earlier turns; the oldest are left out first. Empty: all that were given."""
+    structured_prompt: str = "structured"
+    """The prompt template for answers in a schema, by name."""
     without_evidence: Literal["abstain", "answer"] = "abstain"
     """Where nothing was retrieved: say so, or let the model answer from what it knows."""
 
     def build(self, resources: Resources) -> Generator:
         from rag.generate.llm import LanguageModelGenerator
-        from rag.generate.prompt import FIELDS
+        from rag.generate.prompt import FIELDS, Budgets
         from rag.models.template import Template
 
-        template = Template.parse(resources.prompt(self.prompt), name=self.prompt, fields=FIELDS)
+        name, fields = self.structured_prompt, FIELDS | {"schema"}
         return LanguageModelGenerator(
-            resources.llm, template, max_tokens=self.max_tokens, without_evidence=self.without_evidence
+            resources.llm,
+            Template.parse(resources.prompt(self.prompt), name=self.prompt, fields=FIELDS),
+            max_tokens=self.max_tokens,
+            budgets=Budgets(self.evidence_tokens, self.history_tokens),
+            structured=Template.parse(resources.prompt(name), name=name, fields=fields),
+            without_evidence=self.without_evidence,
         )
 
 

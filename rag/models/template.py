@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
+from hashlib import blake2b
 from string import Formatter
 from typing import Literal
 
@@ -29,6 +30,12 @@ class Template:
     name: str
     system: str
     user: str
+
+    @property
+    def version(self) -> str:
+        """``answer@1f0c9a2b``: the name and a hash of the text, so that it is known which wording wrote something."""
+        digest = blake2b(f"{self.system}\0{self.user}".encode(), digest_size=4).hexdigest()
+        return f"{self.name}@{digest}"
 
     @classmethod
     def parse(cls, text: str, *, name: str, fields: Set[str]) -> Template:

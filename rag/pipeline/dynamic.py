@@ -204,7 +204,7 @@ class Loop:
         if with_question:
             yield from self.run.retrieve(with_question)
         if own:
-            yield from self.run.search(own)
+            yield from self.run.search(own, apart=True)
         if other:
             yield from self.run.search_elsewhere(other)
 

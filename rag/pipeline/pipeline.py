@@ -17,10 +17,12 @@ from rag.tracing import NoTracer, Tracer
 from rag.types import Answer, Condition, Location, Query, Ranking, Span, Trace
 
 if TYPE_CHECKING:
+    from pydantic import BaseModel
+
     from rag.embed.base import Embedder
     from rag.index.directory import IndexDirectory
     from rag.index.reader import Reader
-    from rag.models.llm import LanguageModel
+    from rag.models.llm import Json, LanguageModel
     from rag.pipeline.aio import AsyncPipeline
     from rag.pipeline.report import IngestPlan, IngestProgress, IngestReport
     from rag.pipeline.spec import PipelineSpec
@@ -182,6 +184,7 @@ class Pipeline:
         filter: Condition | None = None,
         principals: frozenset[str] | None = None,
         history: Sequence[Turn] = (),
+        schema: type[BaseModel] | Mapping[str, Json] | None = None,
     ) -> Answer:
         """Answer one question from the index, with citations.
 
@@ -189,8 +192,19 @@ class Pipeline:
             filter: a condition on metadata; `rag.parse_filter` reads one from text.
             principals: who asks; with any set, only documents whose access list names one of them are seen.
             history: earlier (question, answer) turns, given to a generator that writes.
+            schema: a pydantic model or a JSON Schema that `Answer.data` is to fit (`rag.pipeline.structured`).
+
+        Raises:
+            ConfigError: with a schema: the generator does not write in one.
+            StructureError: what the model wrote does not fit the schema, also after a second try.
         """
         query = Query(text=question, filter=filter, principals=principals, history=tuple(history))
+        if schema is not None:
+            from rag.pipeline.structured import answer_in
+
+            self._open()
+            with self.tracer.span("rag.ask", questions=1):
+                return answer_in(Run(self._built.ask, self.tracer), Work(0, query), schema)
         for event in self._events([Work(0, query)]):
             if isinstance(event, Answered):
                 return event.answer

@@ -109,8 +109,12 @@ class Run:
             work.focus = work.queries[0]
         yield from self.search(works)
 
-    def search(self, works: Sequence[Work]) -> Iterator[Event]:
-        """Retrieve with the works' queries, fuse, rerank, expand."""
+    def search(self, works: Sequence[Work], *, apart: bool = False) -> Iterator[Event]:
+        """Retrieve with the works' queries, fuse, rerank, expand.
+
+        Args:
+            apart: the queries ask for different things: each has a ranking of its own, and they take turns.
+        """
         flat = [query for work in works for query in work.queries]
         for work in works:
             work.found = []
@@ -124,27 +128,28 @@ class Run:
                 work.record("retrieve", retriever.use, seconds, 0, sum(map(len, mine)), mine, notes)
         fuser = self.stages.fuser
         for work in works:
+            by_query = [*zip(*work.found, strict=True)]
             # Query by query, in the order of the retrievers: weights by position repeat with each query.
-            found = [ranking for of_query in zip(*work.found, strict=True) for ranking in of_query]
+            found = [ranking for of_query in by_query for ranking in of_query]
             with self.clock("rag.fuse", fuser.use) as clock:
-                work.ranking = fuser.run.fuse(found)
+                if apart:
+                    work.ranking = _in_turns([fuser.run.fuse(of_query) for of_query in by_query])
+                else:
+                    work.ranking = fuser.run.fuse(found)
             taken_chunks, given_chunks = sum(map(len, found)), len(work.ranking)
             work.record("fuse", fuser.use, clock.seconds, taken_chunks, given_chunks, (work.ranking,))
             yield Retrieved(work.at, tuple(work.queries), work.ranking)
         yield from self._order(works)
 
     def search_elsewhere(self, works: Sequence[Work]) -> Iterator[Event]:
-        """Retrieve with the works' queries from the second source, rerank, expand.
-
-        Its one retriever's scores are comparable enough that a chunk found by several queries has its best.
-        """
+        """Retrieve with the works' queries, apart, from the second source, rerank, expand."""
         retriever = self.stages.dynamic.elsewhere if self.stages.dynamic is not None else None
         assert retriever is not None, "asked for only where there is one"
         with self.clock("rag.retrieve", retriever.use) as clock:
             rankings = iter(retriever.run.retrieve([query for work in works for query in work.queries]))
         for work in works:
             mine = tuple(next(rankings) for _ in work.queries)
-            work.ranking = mine[0] if len(mine) == 1 else _best(mine)
+            work.ranking = _in_turns(mine)
             seconds, notes = clock.seconds / len(works), together(ranking.notes for ranking in mine)
             work.record("retrieve", retriever.use, seconds, 0, sum(map(len, mine)), mine, notes)
             yield Retrieved(work.at, tuple(work.queries), work.ranking)
@@ -245,6 +250,7 @@ class Run:
                 reason=outcome.reason,
                 dropped_citations=cited.dropped,
                 uncited=() if outcome.abstained else cited.uncited,
+                prompt=outcome.prompt,
                 trace=Trace(tuple(work.records)),
             ),
         )
@@ -258,13 +264,20 @@ class Run:
         clock.seconds = perf_counter() - started
 
 
-def _best(rankings: Sequence[Ranking]) -> Ranking:
-    best: dict[tuple[Span, str], ScoredChunk] = {}
-    for hit in (hit for ranking in rankings for hit in ranking):
-        known = best.get(hit.chunk.key)
-        if known is None or hit.score > known.score:
-            best[hit.chunk.key] = hit
-    return Ranking.of(list(best.values()))
+def _in_turns(rankings: Sequence[Ranking]) -> Ranking:
+    """The best of each, then the second of each, and so on; none twice. One alone stays as it is.
+
+    Scores of different queries do not compare, so they become 1 / rank.
+    """
+    if len(rankings) == 1:
+        return rankings[0]
+    rank_of: dict[tuple[Span, str], tuple[int, ScoredChunk]] = {}
+    for rank in range(1, max(map(len, rankings), default=0) + 1):
+        for ranking in rankings:
+            if rank <= len(ranking):
+                hit = ranking[rank - 1]
+                rank_of.setdefault(hit.chunk.key, (rank, hit))
+    return Ranking(tuple(ScoredChunk(hit.chunk, 1 / rank, "turns") for rank, hit in rank_of.values()))
 
 
 def _without(ranking: Ranking, evidence: Sequence[Evidence]) -> Ranking:
