@@ -1,8 +1,11 @@
 """What a second retrieval brings where no language model is at hand: the quoted answer is what is asked with.
 
-    python benchmarks/dynamic.py DATA_DIR INDEX_DIR [--sets hotpotqa,2wikimultihopqa] [--evidence 8] [--add 3]
+    python benchmarks/dynamic.py DATA_DIR INDEX_DIR [--pipeline sparse] [--evidence 8] [--add 3]
 
-INDEX_DIR holds an index of the shipped `hybrid` pipeline for each set, in a folder of its name; it is not written to.
+INDEX_DIR keeps an index of a shipped pipeline for each set, in a folder of its name; it is made if it is not there.
+With `sparse` no model is run at all: BM25, and quotes chosen by their words. With `hybrid` the sentences that may be
+quoted are embedded, some thirty for each question and round.
+
 Questions of both sets need two to four documents. `once` gives the generator the `--evidence` best chunks of one
 retrieval. Every other case gives it `--evidence` minus `--add` chunks first, and then up to `--add` more that a trigger
 and a query builder of ``ask.dynamic`` find, so that all have the same room.
@@ -102,7 +105,7 @@ def questions_of(folder: Path, limit: int | None) -> list[Question]:
 
 
 def pipeline(
-    data: Path, index: Path, *, keep: int, dynamic: str, add: int, embedder: Embedder | None = None
+    shipped: str, data: Path, index: Path, *, keep: int, dynamic: str, add: int, embedder: Embedder | None = None
 ) -> Pipeline:
     overrides = [
         f"ingest.load=[{{use: rows, path: {json.dumps(str(data / 'corpus.jsonl'))}}}]",
@@ -112,7 +115,10 @@ def pipeline(
     ]
     if dynamic != "null":
         overrides.append(f"ask.dynamic.add={add}")
-    return Pipeline.from_yaml("hybrid", overrides=overrides, environ={}, components=Components(embedder=embedder))
+    made = Pipeline.from_yaml(shipped, overrides=overrides, environ={}, components=Components(embedder=embedder))
+    if not made.index.exists():
+        made.ingest()
+    return made
 
 
 def measured(pipe: Pipeline, questions: Sequence[Question], *, room: int) -> Result:
@@ -159,6 +165,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
     parser.add_argument("indexes", type=Path)
+    parser.add_argument("--pipeline", default="sparse", choices=("sparse", "hybrid"))
     parser.add_argument("--sets", default="hotpotqa,2wikimultihopqa")
     parser.add_argument("--cases", default=None, help="names, separated by semicolons; all if left out")
     parser.add_argument("--evidence", type=int, default=8)
@@ -177,7 +184,9 @@ def main() -> None:
         cases = {"once": ("null", room), **{case: (CASES[case], room - add) for case in chosen}}
         shared = None if arguments.timed else Remembering(PipelineSpec().ingest.embed.build())
         for case, (dynamic, keep) in cases.items():
-            with pipeline(data, index, keep=keep, dynamic=dynamic, add=add, embedder=shared) as pipe:
+            with pipeline(
+                arguments.pipeline, data, index, keep=keep, dynamic=dynamic, add=add, embedder=shared
+            ) as pipe:
                 result = measured(pipe, questions, room=room)
             if case == "once":
                 before = result.all

@@ -298,6 +298,15 @@ def dropped(moment: Moment) -> Ranking | None:
     return Ranking() if moment.round == 1 else None
 
 
+def test_several_queries_have_each_its_own_search_and_take_turns(ask) -> None:
+    asked = ("When did the Vasa sink?", "Welcher Tunnel führt unter dem Fluss hindurch?")
+    trigger = Told(lambda moment: Decision(retrieve=moment.round < 2, queries=asked), frozenset({"finished"}))
+    single = ("ingest.index.dense=null", "ask.retrieve=[{use: sparse}]", "ask.fuse={use: single, keep: 1}")
+    answer = ask(ScriptedModel(["Dogs bark. [1]", "So they do. [3]"]), trigger, *single).ask(DOGS)
+    assert [part.span.document_id for part in answer.evidence] == ["animals.md", "ships.txt", "hafen.md"]
+    assert answer.text == "So they do. [3]"
+
+
 def test_a_decision_for_a_second_source_that_is_not_there_retrieves_nothing(ask) -> None:
     def say(moment: Moment) -> Decision:
         return Decision(retrieve=True, elsewhere=True, found=type(moment.ranking)())
