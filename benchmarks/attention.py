@@ -6,7 +6,7 @@ Quality: contexts of the micro model's task, chunks in random order; the mean re
 the reranker being the one a pipeline runs. Heads are detected on other contexts (`rag heads detect`, ndcg). Time:
 against a listwise reply by the same model over the same documents, as long as a permutation of them, on a Llama of
 random weights, since neither needs to be right. Memory: the peak of the process while attention is read, less what it
-held before, at growing lengths; whole maps would take layers x heads x tokens squared. The last line sums up.
+held for a short one, at growing lengths; whole maps would take layers x heads x tokens squared. The last line sums up.
 """
 
 from __future__ import annotations
@@ -140,7 +140,7 @@ def timing(arguments: argparse.Namespace) -> list[dict[str, float | str]]:
     with tempfile.TemporaryDirectory() as folder:
         model = TransformersModel(Loader(str(_random_llama(Path(folder), arguments)), device="cpu"))
         try:
-            return [_against_listwise(model, arguments), *_memory(model)]
+            return [*_memory(model), _against_listwise(model, arguments)]
         finally:
             model.close()
 
@@ -171,23 +171,23 @@ def _against_listwise(model: TransformersModel, arguments: argparse.Namespace) -
     listwise = [Message("user", prompt.shared + prompt.tails[1])]
     reply = Sampling(max_tokens=PERMUTATION_TOKENS * arguments.documents, temperature=0.0)
     model.attend(prompt)
-    attending = _median(lambda: model.attend(prompt), arguments.repeats)
-    writing = _median(lambda: model.complete(listwise, reply), arguments.repeats)
+    taken = []
+    for _ in range(arguments.repeats):  # in turns, so that both meet the same weather
+        taken.append((_seconds(lambda: model.attend(prompt)), _seconds(lambda: model.complete(listwise, reply))))
+    attending, writing = (statistics.median(each) for each in zip(*taken, strict=True))
     tokens = model.count(prompt.shared)
     print(
-        f"{arguments.documents} documents, {tokens} tokens: attention {1000 * attending:.0f} ms, "
+        f"{arguments.documents} documents, {tokens} tokens: attention {1000 * attending:.0f} ms of the processor, "
         f"a reply of {reply.max_tokens} tokens {1000 * writing:.0f} ms: {1 - attending / writing:.0%} less"
     )
     return {"case": "time", "attention": attending, "listwise": writing, "saved": 1 - attending / writing}
 
 
-def _median(run: Callable[[], object], repeats: int) -> float:
-    taken = []
-    for _ in range(repeats):
-        started = time.perf_counter()
-        run()
-        taken.append(time.perf_counter() - started)
-    return statistics.median(taken)
+def _seconds(run: Callable[[], object]) -> float:
+    """Of the processor: others may use the machine."""
+    started = time.process_time()
+    run()
+    return time.process_time() - started
 
 
 def _memory(model: TransformersModel) -> list[dict[str, float | str]]:
@@ -196,12 +196,15 @@ def _memory(model: TransformersModel) -> list[dict[str, float | str]]:
         return []
     anatomy = model.anatomy
     rows: list[dict[str, float | str]] = []
-    for length in LENGTHS:
+    before = 0
+    for length in (64, *LENGTHS):  # the first loads what any pass needs
         shared = "eats " * (length - 16)
         prompt = AttentionPrompt(shared, ((0, len(shared)),), ("Question: N/A", "Question: What?"))
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the peak starts anew
-        before = _kilobytes("VmRSS")
         model.attend(prompt)
+        if not before:
+            before = _kilobytes("VmHWM")
+            continue
         peak = (_kilobytes("VmHWM") - before) / 1024
         maps = anatomy.layers * anatomy.heads * length**2 * 4 / 1e6
         print(f"{length:>6} tokens: {peak:7.0f} MB at the peak; whole maps would be {maps:,.0f} MB", flush=True)
