@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -33,7 +34,7 @@ def run(command: list[str], folder: Path) -> str:
 
 def test_every_example_has_a_test() -> None:
     tested = {"ask_a_folder.sh", "custom_reranker.py", "evaluate.sh", "handbook-questions.jsonl", "handbook.yaml"}
-    tested |= {"langchain_interop.py", "sdk.py"}
+    tested |= {"langchain_interop.py", "local_model.py", "sdk.py"}
     tested |= {"dynamic.yaml"}  # in tests/trigger/test_flare_served.py, with a server
     assert {path.name for path in EXAMPLES.iterdir() if path.is_file()} == tested
 
@@ -83,3 +84,13 @@ def test_langchain_works_in_both_directions(examples: Path) -> None:
     assert "chunks in the vector store" in printed
     assert "generated: You have 27 days of annual leave. [1]" in printed
     assert "chunks embedded by LangChain" in printed
+
+
+def test_local_model_reads_for_the_second_question_what_is_new_alone(examples: Path) -> None:
+    printed = run([sys.executable, "local_model.py"], examples)
+    read = [
+        int(tokens.replace(",", "")) - int(cached.replace(",", ""))
+        for tokens, cached in re.findall(r"rerank +prompts of +(\d+) tokens, +(\d+) not computed again", printed)
+    ]
+    assert len(read) == 2
+    assert 2 * read[1] < read[0]
