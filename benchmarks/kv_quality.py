@@ -22,7 +22,7 @@ from microlm import data
 from microlm.data import Context
 from microlm.evaluate import examples, load, mean
 from torch import Tensor
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase
 
 from rag.kv.base import Prefilled
 from rag.kv.engine import ChunkEngine
@@ -62,20 +62,22 @@ def quality(folder: Path, contexts: int) -> None:
     model, tokenizer = load(folder)
     drawn = examples(2029, chunks=CHUNKS, contexts=contexts)
     others = [context for context, _ in examples(2030, chunks=CHUNKS, contexts=contexts)]
+    engines = {name: ChunkEngine(model, identity=IDENTITY, policy=policy) for name, policy in POLICIES.items()}
+    plain = ChunkEngine(model, identity=IDENTITY, policy=Full())
     found: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     for (context, questions), other in zip(drawn, others, strict=True):
-        read = {name: chunks_read(model, tokenizer, policy, context, other) for name, policy in POLICIES.items()}
-        plain, whole = chunks_read(model, tokenizer, Full(), context, other)
+        read = {name: chunks_read(engine, tokenizer, context, other) for name, engine in engines.items()}
+        whole = chunks_read(plain, tokenizer, context, other)
         for question in questions:
             tail = ids(tokenizer, data.tail(question.text))
             expected = logits(plain, whole, tail)
-            for name, (engine, chunks) in {"full": (plain, whole), **read}.items():
-                got = logits(engine, chunks, tail)
+            for name, chunks in {"full": whole, **read}.items():
+                got = logits(engines.get(name, plain), chunks, tail)
                 word = tokenizer.decode([int(got.argmax())]).strip()
                 found[name][question.kind].append(float(word == question.answer))
                 found[name]["agree"].append(float(got.argmax() == expected.argmax()))
                 found[name]["kl"].append(divergence(expected, got))
-        for name, (_, chunks) in read.items():
+        for name, chunks in read.items():
             tokens = sum(len(ids(tokenizer, text)) for text in context.chunks)
             labels = len(chunks.ids) - tokens - len(ids(tokenizer, data.SYSTEM))
             found[name]["computed"].append((chunks.report.recomputed - labels) / tokens)
@@ -94,13 +96,11 @@ def recovered(table: dict[str, dict[str, float]], name: str) -> str:
     return f"{name} {won} (divergence {1 - table[name]['kl'] / table['none']['kl']:.0%})"
 
 
-def chunks_read(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, policy: Policy, context: Context, other: Context
-) -> tuple[ChunkEngine, Prefilled]:
+def chunks_read(engine: ChunkEngine, tokenizer: PreTrainedTokenizerBase, context: Context, other: Context) -> Prefilled:
     """The context's chunks from warm caches."""
-    engine = ChunkEngine(model, identity=IDENTITY, policy=policy, store=ReuseSpec().store(IDENTITY))
+    engine.store = ReuseSpec().store(IDENTITY)
     prefix = ids(tokenizer, f"{data.SYSTEM}\n")
-    if policy.encode == "in-context":
+    if engine.policy.encode == "in-context":
         draw = random.Random(context.chunks[0])
         own, strange = draw.sample(context.chunks, CHUNKS), draw.sample(other.chunks, CHUNKS)
         half = CHUNKS // 2
@@ -108,7 +108,7 @@ def chunks_read(
             engine.prefill(prefix, prompt(tokenizer, draw.sample(mixed, CHUNKS)))
     else:
         engine.warm(prefix, prompt(tokenizer, context.chunks))
-    return engine, engine.prefill(prefix, prompt(tokenizer, context.chunks))
+    return engine.prefill(prefix, prompt(tokenizer, context.chunks))
 
 
 def prompt(tokenizer: PreTrainedTokenizerBase, chunks: Sequence[str]) -> list[Segment]:

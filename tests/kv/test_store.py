@@ -361,3 +361,20 @@ def test_a_store_made_from_options_serves_another_process_from_disk(tmp_path: Pa
     assert (report.hits, report.misses) == (1, 0)
     assert report.loaded.keys() == {"disk"}
     second.close()
+
+
+def test_the_engine_preloads_what_a_prompt_will_need_and_warms_what_is_missing(tmp_path: Path) -> None:
+    prompt = [chunk(tokens(1, 30)), chunk(tokens(2, 30)), text(tokens(3, 4))]
+    first = tiered(tmp_path)
+    warming = engine(tiny("llama"), FirstTokens(tokens=1), first)
+    assert warming.warm(tokens(0, 6), prompt) == 2
+    assert warming.warm(tokens(0, 6), prompt) == 0
+    first.close()
+    store = tiered(tmp_path)
+    reusing = engine(tiny("llama"), FirstTokens(tokens=1), store)
+    reusing.preload(tokens(0, 6), prompt)
+    store.settle()
+    report = reusing.prefill(tokens(0, 6), prompt).report
+    assert report.hits == 2
+    assert report.loaded["memory"] == 10 * report.loaded["disk"]  # 60 tokens of chunks; 6 of the prefix, from disk
+    store.close()
