@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rag.errors import RagError
-    from rag.events import Answered, Compressed, Event, Expanded, Reranked, Retrieved, Wrote
+    from rag.events import Answered, Cited, Compressed, Decided, Event, Expanded, Reranked, Retracted, Retrieved, Wrote
     from rag.index.filters import parse_filter
     from rag.pipeline.build import Components
     from rag.pipeline.pipeline import Pipeline, SearchResult
@@ -31,7 +31,18 @@ if TYPE_CHECKING:
 
 _WHERE = {
     "rag.errors": ("RagError",),
-    "rag.events": ("Answered", "Compressed", "Event", "Expanded", "Reranked", "Retrieved", "Wrote"),
+    "rag.events": (
+        "Answered",
+        "Cited",
+        "Compressed",
+        "Decided",
+        "Event",
+        "Expanded",
+        "Reranked",
+        "Retracted",
+        "Retrieved",
+        "Wrote",
+    ),
     "rag.index.filters": ("parse_filter",),
     "rag.pipeline.build": ("Components",),
     "rag.pipeline.report": ("IngestPlan", "IngestProgress", "IngestReport"),
@@ -61,9 +72,11 @@ __all__ = [  # sorted by name, held equal to the imports above by a test
     "AskSpec",
     "Chunk",
     "Citation",
+    "Cited",
     "Components",
     "Compressed",
     "Condition",
+    "Decided",
     "Document",
     "Event",
     "Evidence",
@@ -79,6 +92,7 @@ __all__ = [  # sorted by name, held equal to the imports above by a test
     "RagError",
     "Ranking",
     "Reranked",
+    "Retracted",
     "Retrieved",
     "ScoredChunk",
     "SearchResult",
