@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import Annotated
 
 import typer
 
 from rag.cli.options import AsOption, PipelineOption, SetOption, SourceOption, colours, note, open_pipeline, principals
-
-if TYPE_CHECKING:
-    from rag.pipeline.pipeline import Pipeline
-
-KEPT_TURNS = 8
+from rag.cli.terminal import plain
 
 
 def chat(
@@ -19,6 +16,9 @@ def chat(
     pipeline: PipelineOption = None,
     set_: SetOption = None,
     as_: AsOption = None,
+    memory: Annotated[
+        Path | None, typer.Option("--memory", metavar="FILE", help="Keep the conversation in this file, and go on.")
+    ] = None,
 ) -> None:
     """Ask several questions in a row; with a language model, a follow-up is understood from the turns before it.
 
@@ -26,21 +26,20 @@ def chat(
     """
     from rag.cli import render
     from rag.cli.ask import prepare
+    from rag.pipeline.conversation import Conversation
 
     with open_pipeline(pipeline, set_, source) as opened:
         prepare(opened, update=source is not None)
         opened.warm_up()
-        turns: list[tuple[str, str]] = []
+        conversation = Conversation(opened, path=memory, principals=principals(as_))
         while (question := _read()) not in (None, "", "/quit"):
             if question == "/clear":
-                turns.clear()
+                conversation.clear()
                 continue
-            asked = _condensed(opened, question, turns)
-            if asked != question:
-                note(f"asking: {asked}")
-            answer = opened.ask(asked, principals=principals(as_), history=turns)
+            answer = conversation.ask(question)
+            if answer.query != question:
+                note(f"asking: {plain(answer.query)}")
             typer.echo(render.answer(answer, locate=opened.locate) + "\n")
-            turns = [*turns, (question, answer.text)][-KEPT_TURNS:]
 
 
 def _read() -> str | None:
@@ -50,13 +49,3 @@ def _read() -> str | None:
         return input("> " if sys.stdin.isatty() and colours() else "").strip()
     except EOFError:
         return None
-
-
-def _condensed(pipeline: Pipeline, question: str, turns: list[tuple[str, str]]) -> str:
-    """The question made to stand alone, where the pipeline has a language model to do it and no stage that does."""
-    model = pipeline.language_model
-    if model is None or not turns or any(spec.use == "condense" for spec in pipeline.spec.ask.transform):
-        return question
-    from rag.query.condense import condense
-
-    return condense(question, turns, model, prompt=pipeline.prompt("condense"))

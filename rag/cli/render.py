@@ -49,7 +49,8 @@ def answer(result: Answer, *, locate: Locate, with_text: bool = True) -> str:
     """The answer, then each cited source with its place and the quoted text, and what is not well supported."""
     result = replace(result, text=plain(result.text), evidence=plain_values(result.evidence))
     lines = [marked(result), ""] if with_text else [""]
-    cited = sorted({number for citation in (*result.citations, *result.fields) for number in citation.evidence})
+    naming: list[Citation | FieldCitation] = [*result.citations, *result.fields]
+    cited = sorted({number for each in naming for number in each.evidence})
     shown = cited or (range(1, min(3, len(result.evidence)) + 1) if result.abstained else [])
     if result.abstained and shown:
         lines.append(_dim("nearest passages:"))
@@ -128,12 +129,8 @@ def checked(result: Answer) -> list[str]:
 
 def _spans(result: Answer, number: int) -> list[Span]:
     """The stretches of evidence `number` that the answer cites, in the order of the source."""
-    found = {
-        span
-        for citation in (*result.citations, *result.fields)
-        for cited, span in zip(citation.evidence, citation.spans, strict=True)
-        if cited == number
-    }
+    naming: list[Citation | FieldCitation] = [*result.citations, *result.fields]
+    found = {span for each in naming for cited, span in zip(each.evidence, each.spans, strict=True) if cited == number}
     return sorted(found)
 
 
