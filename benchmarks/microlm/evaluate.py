@@ -5,7 +5,9 @@
 Answers: greedy, by a plain prefill; `cited` is the share whose source number is right too. Ranking: a chunk's score is
 the attention from the question's tokens to its tokens, summed; calibrated: less what a content-free question gives it
 (ICR, arXiv:2410.02642). Heads are chosen by their own reciprocal rank on the first half of the contexts and tested on
-the second (as in QRHead, arXiv:2506.09944). The last line sums up.
+the second (as in QRHead, arXiv:2506.09944).
+Read alone: each chunk's tokens see the start of the prompt and their own chunk, nothing between: what is lost where
+cached chunks are used again without any repair. The last line sums up.
 """
 
 from __future__ import annotations
@@ -26,7 +28,10 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, P
 
 MODEL = Path(__file__).parent / "model"
 SIZES = (2, 4, 6, 8, 12, 16, 20)
-CHUNKS_RANKED = 8
+CHUNKS = 8
+"""In the contexts of rankings and of chunks read alone."""
+QUESTION, START, FRAME = -1, -2, -3
+"""Whose a token is that is no chunk's: the question's, of what stands before the sources, of their tags."""
 HEADS = 3
 """How many heads are chosen."""
 
@@ -70,6 +75,9 @@ def main() -> None:
         print(line(rows[-1]), flush=True)
     for row in rankings(model, tokenizer, arguments.seed + 1, contexts=arguments.contexts):
         rows.append({"measured": "ranking", **row})
+        print(line(rows[-1]), flush=True)
+    for row in read_alone(model, tokenizer, arguments.seed + 2, contexts=arguments.contexts):
+        rows.append({"measured": "read alone", **row})
         print(line(rows[-1]), flush=True)
     if arguments.json:
         with arguments.json.open("a", encoding="utf-8") as out:
@@ -129,7 +137,7 @@ def rankings(
 ) -> list[dict[str, float | str]]:
     """By kind and way to score the chunks: `mrr` of the best gold chunk, and how often all gold is `first`."""
     seen: dict[Kind, list[Scored]] = defaultdict(list)
-    for context, questions in examples(seed, chunks=CHUNKS_RANKED, contexts=contexts):
+    for context, questions in examples(seed, chunks=CHUNKS, contexts=contexts):
         free = attention(model, tokenizer, context, data.CONTENT_FREE)
         for question in questions:
             plain = attention(model, tokenizer, context, question.text)
@@ -167,17 +175,49 @@ def attention(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, context: Context, question: str
 ) -> torch.Tensor:
     """(layers, heads, chunks): from the question's tokens, on average, to all tokens of a chunk."""
-    text = data.head(context.chunks)
-    encoded = tokenizer(text + data.tail(question), return_tensors="pt", return_offsets_mapping=True)
-    starts = encoded.pop("offset_mapping")[0, :, 0]
-    maps = torch.stack(model(**encoded, output_attentions=True).attentions)[:, 0]  # (layers, heads, tokens, tokens)
-    looking = maps[:, :, starts >= len(text)].mean(2)
-    scores, at = [], 0
-    for chunk in context.chunks:
-        at = text.index(chunk, at)
-        scores.append(looking[:, :, (starts >= at) & (starts < at + len(chunk))].sum(-1))
+    tokens, owner = read(tokenizer, context, data.tail(question))
+    maps = torch.stack(model(tokens[None], output_attentions=True).attentions)[:, 0]  # (layers, heads, tokens, tokens)
+    looking = maps[:, :, owner == QUESTION].mean(2)
+    return torch.stack([looking[:, :, owner == number].sum(-1) for number in range(len(context.chunks))], -1)
+
+
+def read(tokenizer: PreTrainedTokenizerBase, context: Context, tail: str) -> tuple[torch.Tensor, torch.Tensor]:
+    """(tokens,) of a prompt and whose each is: its chunk's index, or `QUESTION`, `START` or `FRAME`."""
+    head = data.head(context.chunks)
+    encoded = tokenizer(head + tail, return_tensors="pt", return_offsets_mapping=True)
+    starts = encoded["offset_mapping"][0, :, 0]
+    owner = torch.full_like(starts, FRAME)
+    owner[starts >= len(head)] = QUESTION
+    owner[starts < head.index(data.tag(0))] = START
+    at = 0
+    for number, chunk in enumerate(context.chunks):
+        at = head.index(chunk, at)
+        owner[(starts >= at) & (starts < at + len(chunk))] = number
         at += len(chunk)
-    return torch.stack(scores, -1)
+    return encoded["input_ids"][0], owner
+
+
+@torch.no_grad()
+def read_alone(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, seed: int, *, contexts: int
+) -> list[dict[str, float | str]]:
+    """By kind the shares of right answers, and of right source numbers behind them, in full and read alone."""
+    right: dict[tuple[Kind, str], list[tuple[bool, bool]]] = defaultdict(list)
+    for context, questions in examples(seed, chunks=CHUNKS, contexts=contexts):
+        for question in questions:
+            tokens, owner = read(tokenizer, context, f"{data.tail(question.text)} {data.reply(question)}")
+            order = torch.arange(len(tokens))
+            causal = order[:, None] >= order
+            alone = (owner[:, None] < 0) | (owner[:, None] == owner) | (owner == START)
+            for way, mask in (("full", causal), ("alone", causal & alone)):
+                added = torch.zeros(mask.shape).masked_fill(~mask, torch.finfo(torch.float32).min)
+                said = model(tokens[None], attention_mask=added[None, None]).logits[0, -3:-1].argmax(-1)
+                answer, number = (said == tokens[-2:]).tolist()
+                right[question.kind, way].append((answer, number))
+    return [
+        {"kind": kind, "read": way, "answer": mean(a for a, _ in both), "number": mean(n for _, n in both)}
+        for (kind, way), both in right.items()
+    ]
 
 
 def best_heads(scored: Sequence[Scored]) -> list[tuple[int, int]]:
@@ -193,13 +233,14 @@ def best_heads(scored: Sequence[Scored]) -> list[tuple[int, int]]:
 
 def ranks(scores: torch.Tensor, gold: Sequence[int]) -> list[int]:
     """From 1, those of the gold chunks, ascending; equal scores count against them."""
+    values = scores.tolist()
     return sorted(
-        1 + sum(score > scores[index] or (score == scores[index] and at not in gold) for at, score in enumerate(scores))
+        1 + sum(value > values[index] or (value == values[index] and at not in gold) for at, value in enumerate(values))
         for index in gold
     )
 
 
-def chance(gold: int, *, chunks: int = CHUNKS_RANKED) -> float:
+def chance(gold: int, *, chunks: int = CHUNKS) -> float:
     """The reciprocal rank to expect of the best gold chunk in a random order."""
     ways = [comb(chunks - rank, gold - 1) / rank for rank in range(1, chunks - gold + 2)]
     return sum(ways) / comb(chunks, gold)
