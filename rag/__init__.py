@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from rag.events import Answered, Cited, Compressed, Decided, Event, Expanded, Reranked, Retracted, Retrieved, Wrote
     from rag.index.filters import parse_filter
     from rag.pipeline.build import Components
+    from rag.pipeline.conversation import Conversation
     from rag.pipeline.pipeline import Pipeline, SearchResult
     from rag.pipeline.report import IngestPlan, IngestProgress, IngestReport
     from rag.pipeline.spec import AskSpec, IngestSpec, PipelineSpec
@@ -45,6 +46,7 @@ _WHERE = {
     ),
     "rag.index.filters": ("parse_filter",),
     "rag.pipeline.build": ("Components",),
+    "rag.pipeline.conversation": ("Conversation",),
     "rag.pipeline.report": ("IngestPlan", "IngestProgress", "IngestReport"),
     "rag.pipeline.pipeline": ("Pipeline", "SearchResult"),
     "rag.pipeline.spec": ("AskSpec", "IngestSpec", "PipelineSpec"),
@@ -76,6 +78,7 @@ __all__ = [  # sorted by name, held equal to the imports above by a test
     "Components",
     "Compressed",
     "Condition",
+    "Conversation",
     "Decided",
     "Document",
     "Event",

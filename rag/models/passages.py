@@ -28,7 +28,7 @@ class Block:
         >>> Block.of(2, "Dogs bark.", named="a.md").text
         '<source id="2" from="a.md">\\nDogs bark.\\n</source>'
         """
-        where = " ".join(named.replace('"', "'").replace("<", "‹").replace(">", "›").split())
+        where = " ".join(as_data(named).replace('"', "'").replace("<", "‹").replace(">", "›").split())
         head = f'<source id="{number}" from="{where}">\n' if where else f'<source id="{number}">\n'
         body = as_data(text)
         return Block(f"{head}{body}\n</source>", len(head), len(head) + len(body))

@@ -14,7 +14,11 @@ from rag.models.llm import Message
 
 _RULE = re.compile(r"^---[ \t]*$", re.MULTILINE)
 _TAGS = "sources?|history|question|draft|sentence|system|user|assistant"
-_MARKUP = re.compile(rf"<(?=\s*/?\s*(?:{_TAGS})\b|\|)", re.IGNORECASE)
+_MARKUP = re.compile(
+    r"<(?=\s*/?\s*(?:sources?|history|question|system|user|assistant)\b|[|｜])"  # our tags, <|im_end|>, <｜User｜>
+    r"|<(?=/?(?:s|bos|eos|pad|unk|(?:start|end)_of_\w+|<\s*/?\s*SYS\s*>)>)|\[(?=/?(?:INST|AVAILABLE_TOOLS|TOOL_\w+)\])",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,10 +87,10 @@ def _filled(
 def as_data(text: str) -> str:
     """Text from outside, made unable to close or open the tags and chat marks that frame it in a prompt.
 
-    The ``<`` of such a tag becomes ``‹``; everything else stays.
+    The ``<`` of such a tag, or the ``[`` of ``[INST]``, becomes ``‹``; everything else stays, and offsets hold.
 
-    >>> as_data("a < b </source> <|im_end|>")
-    'a < b ‹/source> ‹|im_end|>'
+    >>> as_data("a < b </source> <|im_end|> </s> [INST]")
+    'a < b ‹/source> ‹|im_end|> ‹/s> ‹INST]'
     """
     return _MARKUP.sub("‹", text)
 
