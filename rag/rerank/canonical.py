@@ -21,14 +21,27 @@ class Node:
     children: dict[str, Node] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Way:
+    """Chunks in an order that was served, as ranks; `served` adds up how often each place of it was."""
+
+    length: int = 0
+    served: int = 0
+    ranks: tuple[int, ...] = ()
+
+
+def _worth(way: Way) -> tuple[int, int]:
+    return way.length, way.served
+
+
 class CanonicalOrderReranker:
     """Orders the best `keep` chunks so that as many as can be stand first in an order that was served before.
 
-    An engine with prefix caching computes a prompt anew from the first token that differs. After CacheWeaver (arXiv
-    2606.19667) the order is found by a greedy walk over the prefix tree of the orders served so far: at each place the
-    chunk that most of them had there, as long as one of them fits; then, and always with ``frequency``, the chunk that
-    was served most often. That a chunk moves by at most `displacement` ranks, and that old orders are forgotten, is
-    ours.
+    An engine with prefix caching computes a prompt anew from the first token that differs. The orders served so far are
+    kept as a prefix tree, as in CacheWeaver (arXiv 2606.19667). That walks the tree greedily; a prompt has few chunks,
+    so here the longest way through it is searched whole, of equally long ones the one served more often. What is not on
+    the way follows, most often served first. That a chunk moves by at most `displacement` ranks, and that old orders
+    are forgotten, is ours too. The policy ``frequency`` orders by how often a chunk was served alone.
 
     Scores stay those of the ranking, so they do not fall along it. The notes say how many chunks stand as they were
     served before (``prefix``), and by how many ranks one moved at most (``moved``). Orders are remembered in this
@@ -65,22 +78,32 @@ class CanonicalOrderReranker:
     def _walk(self, ids: Sequence[str]) -> tuple[list[int], int]:
         """The ranks in their new order, and how many of them stand first as they were served before."""
         left = list(range(len(ids)))
-        order: list[int] = []
-        node: Node | None = self._root
-        prefix = 0
-        for place in range(len(ids)):
-            allowed = self._allowed(left, place)
-            seen = {} if node is None else node.children
-            again = [rank for rank in allowed if ids[rank] in seen]
-            if again and self.policy == "served":
-                taken = min(again, key=lambda rank: (-seen[ids[rank]].count, rank))
-            else:
-                taken = min(allowed, key=lambda rank: (-self._served[ids[rank]], rank))
-            node = seen.get(ids[taken])
-            prefix += node is not None
+        order = list(self._way(ids, self._root, left).ranks) if self.policy == "served" else []
+        left = [rank for rank in left if rank not in order]
+        while left:
+            allowed = self._allowed(left, len(order))
+            taken = min(allowed, key=lambda rank: (-self._served[ids[rank]], rank))
             left.remove(taken)
             order.append(taken)
-        return order, prefix
+        return order, self._known([ids[rank] for rank in order])
+
+    def _way(self, ids: Sequence[str], node: Node, left: Sequence[int]) -> Way:
+        """The best way from `node` on through chunks that are left."""
+        best = Way()
+        for rank in self._allowed(left, len(ids) - len(left)) if left else ():
+            child = node.children.get(ids[rank])
+            if child is not None:
+                rest = self._way(ids, child, [other for other in left if other != rank])
+                best = max(best, Way(1 + rest.length, child.count + rest.served, (rank, *rest.ranks)), key=_worth)
+        return best
+
+    def _known(self, order: Sequence[str]) -> int:
+        node: Node | None = self._root
+        for length, chunk in enumerate(order):
+            node = node.children.get(chunk) if node is not None else None
+            if node is None:
+                return length
+        return len(order)
 
     def _allowed(self, left: Sequence[int], place: int) -> Sequence[int]:
         """The ranks that may stand at `place`, so that every later one can still come within its bound.

@@ -58,6 +58,13 @@ def test_the_notes_say_what_was_served_before_and_what_moved() -> None:
     assert notes(reranker, "xabc") == (3, 3)
 
 
+def test_a_longer_known_beginning_goes_before_one_served_more_often() -> None:
+    reranker = CanonicalOrderReranker(keep=3, displacement=None)
+    for served in ("abc", "bxy", "bxy", "bxy"):
+        reranker._remember(tuple(hit.chunk.id for hit in ranking(served)))
+    assert order(reranker, "bca") == "abc"  # a greedy walk would begin with b and be lost
+
+
 def test_by_frequency_alone_the_chunk_served_most_often_stands_first() -> None:
     reranker = CanonicalOrderReranker(keep=3, displacement=None, policy="frequency")
     for names in ("ab", "cb", "db"):
