@@ -252,12 +252,12 @@ class CanonicalOrderSpec(RerankerSpec):
     """
 
     use: Literal["canonical-order"] = "canonical-order"
-    keep: int = Field(8, ge=1, le=10_000)
+    keep: int = Field(8, ge=1, le=100)
     """How many chunks to keep; no more than ``ask.compress`` does, which would cut from the end."""
     displacement: int | None = Field(3, ge=0)
     """By how many ranks a chunk may move; null: to any place."""
     policy: Literal["served", "frequency"] = "served"
-    """`served`: along the orders served so far, as long as one fits; `frequency`: most often served first."""
+    """`served`: along the longest order served so far that fits; `frequency`: most often served first."""
     remembered: int = Field(4096, ge=1)
     """How many orders to remember."""
 
