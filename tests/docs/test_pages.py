@@ -87,7 +87,7 @@ def mentioned(text: str) -> Iterator[tuple[str, str]]:
     code: list[str] = re.findall(r"(?<!`)`([^`\n]+)`(?!`)", BLOCK.sub("", text))
     code += [line for kind, block in BLOCK.findall(text) if kind in ("sh", "console") for line in block.splitlines()]
     for line in code:
-        found = re.match(r"(?:\$ )?(?:[A-Z_]+=\S+ )?rag ([a-z]+)\b(.*)", line)
+        found = re.match(r"(?:\$ )?(?:[A-Z_]+=\S+ )?rag ([a-z]+(?:-[a-z]+)*)\b(.*)", line)
         if found:
             yield found[1], found[2]
 
