@@ -147,6 +147,24 @@ def test_known_follows_changes_before_and_after_their_commit(index, identity, em
     assert index.directory.reader().known() == {}
 
 
+def test_documents_are_listed_in_order_with_changes_that_wait_and_may_be_removed_on_the_way(
+    index, identity, embed, lines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rag.index.tables.IDS", 2)  # read by pages of two
+    names = ["", "a", "a\0", "b", "é", "\ud800", "\U0001f600"]
+    index.put(*(Document(id=name, text="one") for name in names))
+    with index.directory.writer(identity) as writer:
+        for name in ("aa", "b"):  # one new, one replaced
+            document = Document(id=name, text="two")
+            writer.add(document, lines(document), embed(["two"]), stamp="s", fingerprint="f")
+        writer.remove("a")
+        assert list(writer.document_ids()) == ["", "a\0", "aa", "b", "é", "\ud800", "\U0001f600"]
+        for name in writer.document_ids():
+            writer.remove(name)
+        writer.commit()
+        assert list(writer.document_ids()) == []
+
+
 def test_a_writer_does_not_wait_for_readers_of_older_generations(index) -> None:
     index.put(Document(id="a", text="one"))
     reader = IndexDirectory(index.spec).reader()
