@@ -160,16 +160,14 @@ class VllmModel:
         from vllm import SamplingParams
         from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
 
-        structure = None
-        if sampling.schema is not None:  # a weak model fills its reply with spaces where they are allowed
-            structure = StructuredOutputsParams(json=dict(sampling.schema), disable_any_whitespace=True)
+        schema = sampling.schema
         return SamplingParams(
             max_tokens=sampling.max_tokens or self.max_tokens,
             temperature=self.temperature if sampling.temperature is None else sampling.temperature,
             stop=list(sampling.stop),
             seed=sampling.seed,
             logprobs=MOST_TOKENS if sampling.logprobs else None,
-            structured_outputs=structure,
+            structured_outputs=None if schema is None else StructuredOutputsParams(json=dict(schema)),
             output_kind=RequestOutputKind.DELTA,
         )
 

@@ -92,15 +92,11 @@ def test_the_same_seed_draws_the_same_reply_and_another_seed_another(model: Vllm
     assert draws[0] == draws[1] != draws[2]
 
 
-def test_a_reply_keeps_to_a_json_schema(model: VllmModel) -> None:
-    schema: dict[str, object] = {
-        "type": "object",
-        "properties": {"answer": {"enum": ["yes", "no"]}},
-        "required": ["answer"],
-        "additionalProperties": False,
-    }
-    reply = text(model, LONG, Sampling(max_tokens=64, schema=schema))  # type: ignore[arg-type]  # plain JSON
-    assert json.loads(reply)["answer"] in ("yes", "no")
+def test_a_reply_keeps_to_a_json_schema(model: VllmModel, chats: list[list[Message]]) -> None:
+    # No object: between the parts of one a random model writes spaces without end.
+    for chat in chats[:5]:
+        reply = text(model, chat, Sampling(max_tokens=16, schema={"enum": ["yes", "no"]}))
+        assert json.loads(reply) in ("yes", "no")
 
 
 def test_choosing_gives_the_probability_of_each_option(model: VllmModel) -> None:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from random import Random
 
 import pytest
 import yaml
@@ -20,6 +21,7 @@ from rag.testing.vllm_server import VllmServer, children
 from rag.types import Token, Usage
 
 REQUESTS, CALLERS, DISTINCT = 1000, 32, 125
+WORDS = ["dogs", "owls", "robin", "mice", "sentence", "leave", "March", "night", "gato", "barks", "hunt", "days"]
 
 PIPELINE = """
 version: 1
@@ -80,7 +82,9 @@ def pipeline(server: VllmServer, folder: Path) -> Iterator[Pipeline]:
 
 
 def test_a_thousand_requests_of_32_callers_each_get_their_own_answer(server: VllmServer, tmp_path: Path) -> None:
-    questions = [f"Which keeper lights lamp {at % 12}, asked {at}?" for at in range(DISTINCT)]
+    words = [Random(at).sample(WORDS, 4) for at in range(DISTINCT)]
+    questions = [f"Which keeper lights lamp {at % 12}? {' '.join(words[at])}" for at in range(DISTINCT)]
+    assert len(set(questions)) == DISTINCT
     with pipeline(server, tmp_path) as asked:
         alone = {question: asked.ask(question).text for question in questions}
         assert len(set(alone.values())) > DISTINCT // 2  # the premise: answers tell questions apart
