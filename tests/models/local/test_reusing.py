@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -149,3 +150,14 @@ def test_exact_policies_do_not_use_rows_that_saw_what_was_left_out(make: Make, m
     reusing.complete(question(TEXTS))
     part = ["They sleep by day."]
     assert reusing.complete(question(part)).text == model.complete(question(part), Sampling(max_tokens=16)).text
+
+
+def test_replies_over_reused_passages_written_together_are_those_written_alone(make: Make) -> None:
+    model = make(NoneSpec())
+    asked = [question(TEXTS[:count], f"Who {verb}?") for count in (1, 2, 3) for verb in ("barks", "sleeps")]
+    for messages in asked:
+        model.complete(messages)  # from here on every passage is in the store
+    alone = [model.complete(messages) for messages in asked]
+    with ThreadPoolExecutor(len(asked)) as pool:
+        together = list(pool.map(model.complete, asked))
+    assert [each.text for each in together] == [each.text for each in alone]
