@@ -51,7 +51,9 @@ POLICIES: dict[str, Policy] = {
     "hkvd 15 %, alone": HighestDeviation(ratio=0.15, encode="alone"),
     "hkvd 10 %": HighestDeviation(ratio=0.10),
     "hkvd 15 %": HighestDeviation(ratio=0.15),
-    "hkvd 20 %": HighestDeviation(ratio=0.20),
+    "hkvd 15 %, keys+values": HighestDeviation(ratio=0.15, measure="keys+values"),
+    "hkvd 15 %, check 2": HighestDeviation(ratio=0.15, check=2),
+    "hkvd 15 %, check 3": HighestDeviation(ratio=0.15, check=3),
     "hkvd 30 %": HighestDeviation(ratio=0.30),
     "older, none": CacheCraft(alpha=0.0),
     "cache_craft 0.3": CacheCraft(alpha=0.3),
@@ -93,7 +95,7 @@ def quality(folder: Path, contexts: int) -> None:
     counts = ", ".join(f"{len(found['full'][kind])} {kind}" for kind in data.KINDS)
     print(f"{contexts} contexts of {CHUNKS} chunks, questions: {counts}")
     for name, figures in table.items():
-        print(f"  {name:<18}" + "  ".join(f"{key} {value:.3f}" for key, value in figures.items()), flush=True)
+        print(f"  {name:<24}" + "  ".join(f"{key} {value:.3f}" for key, value in figures.items()), flush=True)
     print("recovered of what `none` loses: " + "; ".join(recovered(table, name) for name in POLICIES if name != "none"))
 
 

@@ -94,8 +94,9 @@ class HighestDeviationSpec(PolicySpec):
     ratio: Annotated[float, Field(ge=0, le=1)] = 0.15
     """The share of all chunks' tokens."""
     check: Annotated[int, Field(ge=1)] = 1
-    """The layer, from 0, whose keys and values are compared."""
-    measure: Literal["keys", "keys+values"] = "keys+values"
+    """The layer, from 0, whose keys are compared. A later one sees more of what chunks tell each other, and costs more:
+    all tokens run through the layers up to it."""
+    measure: Literal["keys", "keys+values"] = "keys"
     encode: Encode = "behind-prefix"
     """Read a chunk behind the shared prefix, or without it (then its caches serve any prefix, at a loss)."""
 

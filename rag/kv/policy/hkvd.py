@@ -27,7 +27,7 @@ class HighestDeviation:
 
     ratio: float = 0.15
     check: int = 1
-    measure: Measure = "keys+values"
+    measure: Measure = "keys"
     encode: Encode = "behind-prefix"
     name: str = "hkvd"
     exact: bool = False
