@@ -7,8 +7,9 @@ With `sparse` no model is run at all: BM25, and quotes chosen by their words. Wi
 quoted are embedded, some thirty for each question and round.
 
 Questions of both sets need two to four documents. `once` gives the generator the `--evidence` best chunks of one
-retrieval. Every other case gives it `--evidence` minus `--add` chunks first, and then up to `--add` more that a trigger
-and a query builder of ``ask.dynamic`` find, so that all have the same room.
+retrieval; `once, with feedback` searches again for words of the best chunks (`rm3`) before anything is quoted, which
+costs no answer. Every other case gives it `--evidence` minus `--add` chunks first, and then up to `--add` more that a
+trigger and a query builder of ``ask.dynamic`` find, so that all have the same room.
 
 Columns: `all` is the share of questions whose documents are all in the evidence, `docs` the share of documents, both at
 the end; `first` is `all` after the first retrieval; `asked` is how many questions were retrieved for again. With
@@ -43,6 +44,7 @@ CASES: Mapping[str, str] = {
     "adaptive, new names": "{trigger: {use: adaptive}, query: {use: new-names}}",
     "always, by sentences": "{trigger: {use: always}}",
 }
+FEEDBACK = "once, with feedback"
 BATCH = 64
 
 
@@ -105,7 +107,15 @@ def questions_of(folder: Path, limit: int | None) -> list[Question]:
 
 
 def pipeline(
-    shipped: str, data: Path, index: Path, *, keep: int, dynamic: str, add: int, embedder: Embedder | None = None
+    shipped: str,
+    data: Path,
+    index: Path,
+    *,
+    keep: int,
+    dynamic: str,
+    add: int,
+    feedback: bool = False,
+    embedder: Embedder | None = None,
 ) -> Pipeline:
     overrides = [
         f"ingest.load=[{{use: rows, path: {json.dumps(str(data / 'corpus.jsonl'))}}}]",
@@ -115,6 +125,8 @@ def pipeline(
     ]
     if dynamic != "null":
         overrides.append(f"ask.dynamic.add={add}")
+    if feedback:
+        overrides.append("ask.retrieve=[{use: rm3, k: 50}]")
     made = Pipeline.from_yaml(shipped, overrides=overrides, environ={}, components=Components(embedder=embedder))
     if not made.index.exists():
         made.ingest()
@@ -181,11 +193,19 @@ def main() -> None:
         questions = questions_of(data, arguments.questions)
         multi = share(by_rules(question.text)[0] == "multi" for question in questions)
         print(f"{name}: {len(questions)} questions, {100 * multi:.0f} % of several hops by the rules of `adaptive`")
-        cases = {"once": ("null", room), **{case: (CASES[case], room - add) for case in chosen}}
+        once = {"once": ("null", room)} | ({FEEDBACK: ("null", room)} if arguments.pipeline == "sparse" else {})
+        cases = {**once, **{case: (CASES[case], room - add) for case in chosen}}
         shared = None if arguments.timed else Remembering(PipelineSpec().ingest.embed.build())
         for case, (dynamic, keep) in cases.items():
             with pipeline(
-                arguments.pipeline, data, index, keep=keep, dynamic=dynamic, add=add, embedder=shared
+                arguments.pipeline,
+                data,
+                index,
+                keep=keep,
+                dynamic=dynamic,
+                add=add,
+                feedback=case == FEEDBACK,
+                embedder=shared,
             ) as pipe:
                 result = measured(pipe, questions, room=room)
             if case == "once":
