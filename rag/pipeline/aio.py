@@ -17,7 +17,10 @@ from typing import TYPE_CHECKING, TypeVar
 from rag.events import Answered
 
 if TYPE_CHECKING:
+    from pydantic import BaseModel
+
     from rag.events import Event
+    from rag.models.llm import Json
     from rag.pipeline.pipeline import Pipeline, SearchResult, Turn
     from rag.pipeline.report import IngestProgress, IngestReport
     from rag.types import Answer, Condition
@@ -38,7 +41,11 @@ class AsyncPipeline:
         filter: Condition | None = None,
         principals: frozenset[str] | None = None,
         history: Sequence[Turn] = (),
+        schema: type[BaseModel] | Mapping[str, Json] | None = None,
     ) -> Answer:
+        if schema is not None:
+            ask = partial(self.pipeline.ask, question, filter=filter, principals=principals, history=history)
+            return await _in_thread(partial(ask, schema=schema))
         stream = self.stream([question], filter=filter, principals=principals, history=history)
         async with aclosing(stream) as events:
             async for event in events:

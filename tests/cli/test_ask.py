@@ -10,6 +10,7 @@ import pytest
 
 from rag.cli.ask import streamed
 from rag.events import Answered, Retracted, Wrote
+from rag.testing.openai_stub import OpenAIStub, Reply
 from rag.types import Answer
 
 ROOT = Path(__file__).parents[2]
@@ -165,3 +166,31 @@ def test_a_document_cannot_command_the_terminal(indexed: Path, run: Callable[...
         printed = run(*command).out
         assert "Dogs bark at night" in printed
         assert not set("\x1b\x07\u202e") & set(printed)
+
+
+def test_a_schema_gives_json_that_fits_it_and_where_its_values_stand(indexed: Path, run: Callable[..., Any]) -> None:
+    schema = {"type": "object", "properties": {"when": {"type": "string"}}, "required": ["when"]}
+    (indexed / "when.json").write_text(json.dumps(schema), encoding="utf-8")
+    with OpenAIStub([Reply(text='{"found": true, "data": {"when": "at night"}}')]) as stub:
+        llm = f"llm={{use: openai, base_url: '{stub.base_url}', model: stub}}"
+        done = run("ask", QUESTION, "--schema", "when.json", "--json", "--set", llm, "--set", "ask.generate={use: llm}")
+    assert done.json["data"] == {"when": "at night"}
+    (field,) = done.json["fields"]
+    assert (field["path"], field["quoted"]) == ("when", True)
+    (source,) = field["sources"]
+    text = (indexed / "docs" / source["document_id"]).read_text(encoding="utf-8")
+    assert text[source["start"] : source["end"]] == "at night"
+
+
+def test_a_schema_is_refused_where_it_cannot_be_kept(indexed: Path, run: Callable[..., Any]) -> None:
+    (indexed / "list.json").write_text("[]", encoding="utf-8")
+    (indexed / "any.json").write_text("{}", encoding="utf-8")
+    for name, said in (
+        ("list.json", "expected a JSON object"),
+        ("any.json", "quotes sentences"),
+        ("no.json", "no.json"),
+    ):
+        done = run("ask", QUESTION, "--schema", name)
+        assert (done.code, done.out) == (1, "")
+        assert said in done.err
+    assert run("ask", QUESTION, "--schema", "any.json", "--stream").code == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Callable
 
@@ -124,3 +125,11 @@ def test_what_the_model_is_held_to_refers_to_its_definitions(ask) -> None:
     jsonschema.validate({"found": False, "data": None}, held)
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate({"found": True, "data": {"ships": [{"name": "Vasa"}]}}, held)
+
+
+def test_async_code_asks_in_a_schema_too(make: Callable[..., Pipeline]) -> None:
+    model = ScriptedModel([reply(vasa())])
+    pipeline = make("llm={use: given}", "ask.generate={use: llm}", components=Components(llm=model))
+    pipeline.ingest()
+    answer = asyncio.run(pipeline.aio.ask(QUESTION, schema=Ship))
+    assert isinstance(answer.data, Ship)
