@@ -4,15 +4,16 @@
 
 What makes so small a budget do:
 
+- Hidden states half way up are asked what they know, through matrices that are thrown away: after the first layer the
+  subject, after the second the source, after the third where the first hop leads, after the fourth the source of the
+  answer (deep supervision, arXiv:1409.5185). Where the heads look is left to the model.
 - The first contexts say one thing of many subjects. Where a context holds only two foods, guessing among them pays so
   well that nothing is learned for long; among eight places only finding the subject's own pays.
 - Many questions share the reading of a context (`batches`).
-- Hidden states half way up are asked what they know, through matrices that are thrown away: after the first layer the
-  subject, after the second the source, after the third where the first hop
-  leads, after the fourth the source of the answer (deep supervision, arXiv:1409.5185).
-  Where the heads look is left to the model.
-- Queries and keys start alike, and so do values and outputs, so that tokens look for their like (mimetic
-  initialisation, arXiv:2305.09828), and slow rotary frequencies let them find it far away.
+
+Queries start as their keys and outputs as their values, so that tokens look for their like (mimetic initialisation,
+arXiv:2305.09828), and most rotary frequencies are slow, so that they find it far away. What the parts are worth was
+measured for the first two (README.md).
 """
 
 from __future__ import annotations

@@ -219,7 +219,7 @@ def test_calibrated_attention_of_all_heads_ranks_the_gold_chunk_first(
     rows = {(row["kind"], row["scores"]): row for row in evaluate.rankings(*loaded, 3, contexts=6)}
     for kind in ("one", "two", "reference"):
         calibrated, plain = rows[kind, "all heads, calibrated"], rows[kind, "all heads"]
-        assert calibrated["mrr"] >= max(0.9, plain["mrr"])
+        assert calibrated["mrr"] >= max(0.8, plain["mrr"])
         assert plain["mrr"] > rows[kind, "chance"]["mrr"]
 
 
