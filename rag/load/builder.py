@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from rag.load.base import Parsed
 from rag.load.decode import clean
-from rag.load.specs import Ocr
 from rag.types import Box, Layout, Part, PartKind, Scalar
+
+if TYPE_CHECKING:
+    from rag.load.specs import Ocr  # brings pydantic, which worker processes do without
 
 
 @dataclass(frozen=True, slots=True)
