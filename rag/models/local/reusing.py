@@ -147,7 +147,7 @@ class ChunkReuse:
 
 
 def _prefix_end(text: str, passage: int) -> int:
-    """Where what all prompts begin with ends: before the line over the first passage, which names its source.
+    r"""Where what all prompts begin with ends: before the line over the first passage, which names its source.
 
     >>> _prefix_end("Sources:\n<source id=\"1\">\nDogs bark.", 25)
     9
