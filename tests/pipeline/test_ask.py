@@ -8,7 +8,19 @@ from dataclasses import replace
 
 import pytest
 
-from rag import Answer, Answered, Components, Compressed, Pipeline, Query, Ranking, Retrieved, Wrote, parse_filter
+from rag import (
+    Answer,
+    Answered,
+    Cited,
+    Components,
+    Compressed,
+    Pipeline,
+    Query,
+    Ranking,
+    Retrieved,
+    Wrote,
+    parse_filter,
+)
 from rag.errors import IndexMismatchError, IndexNotFoundError
 
 QUESTIONS = ["Do dogs bark at the postman?", "When did the Vasa sink?", "Which city has the largest harbour, Hafen?"]
@@ -66,7 +78,7 @@ def test_a_stream_retrieves_then_compresses_then_writes_then_answers(pipeline: P
     kinds = [type(event) for event in events]
     assert kinds[0] is Retrieved
     assert kinds[1] is Compressed
-    assert set(kinds[2:-1]) == {Wrote}
+    assert set(kinds[2:-1]) == {Wrote, Cited}
     assert isinstance(events[-1], Answered)
     assert events[-1].answer == pipeline.ask("When did the Vasa sink?")
 
