@@ -160,9 +160,9 @@ def changed(text: str, document: str, passages: Passages, pool: Sequence[str], c
 def asked(passages: Passages, chance: random.Random) -> Iterator[Pair]:
     relevant = defaultdict(list)
     for line in (passages.folder / "qrels.tsv").read_text(encoding="utf-8").splitlines()[1:]:
-        query, document, grade = line.split("\t")
+        asker, document, grade = line.split("\t")
         if int(grade) > 0:
-            relevant[query].append(document)
+            relevant[asker].append(document)
     together: dict[tuple[str, ...], list[tuple[str, str]]] = defaultdict(list)
     for query in rows(passages.folder / "queries.jsonl"):
         answers = [each for each in query["metadata"].get("answers", ()) if each.lower() not in ("", "yes", "no")]
