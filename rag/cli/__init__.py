@@ -32,7 +32,7 @@ from rag.cli.validate import validate
 EXIT_CODES = """
 Exit codes: 0 done; 1 it failed; 2 the command line is wrong; 3 the sources do not answer the question (ask);
 4 some sources could not be read (ingest, rebuild; ingest --strict stops with 1 instead), some questions failed (eval);
-130 interrupted.
+130 interrupted; 143 terminated.
 """
 
 app = typer.Typer(
@@ -90,10 +90,14 @@ def root(
 def main() -> None:
     """Run the command line; a `RagError` is a message on standard error and exit code 1, never a traceback.
 
-    Typer turns Ctrl-C into exit code 130 and a closed pipe into 1.
+    Typer turns Ctrl-C into exit code 130 and a closed pipe into 1. SIGTERM ends it in order, with 143: an engine that
+    runs in processes of its own is closed with the pipeline.
     """
+    import signal
+
     from rag.errors import RagError
 
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
         app()
     except RagError as error:

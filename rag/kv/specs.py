@@ -21,6 +21,7 @@ class PolicySpec(Spec):
     exact: ClassVar[bool] = False
 
     use: str
+    """The policy's name."""
 
     def build(self) -> Policy:
         """Raises `NotImplementedError` here; each policy makes its own."""
@@ -77,6 +78,7 @@ class FirstTokensSpec(PolicySpec):
 
     use: Literal["first_k"] = "first_k"
     tokens: Annotated[int, Field(ge=1)] = 16
+    """How many of each chunk."""
     encode: Encode = "behind-prefix"
     """Read a chunk behind the shared prefix, or without it (then its caches serve any prefix, at a loss)."""
 
@@ -97,6 +99,7 @@ class HighestDeviationSpec(PolicySpec):
     """The layer, from 0, whose keys are compared. A later one sees more of what chunks tell each other, and costs more:
     all tokens run through the layers up to it."""
     measure: Literal["keys", "keys+values"] = "keys"
+    """What is compared; values say more of what a token means than of where it stands, and found less."""
     encode: Encode = "behind-prefix"
     """Read a chunk behind the shared prefix, or without it (then its caches serve any prefix, at a loss)."""
 

@@ -25,7 +25,16 @@ def test_names_lists_both_places_once(own_directory: Path) -> None:
     (own_directory / "pipelines").mkdir()
     for name in ("hybrid.yaml", "mine.yaml", "no name.yaml", "notes.txt"):
         (own_directory / "pipelines" / name).write_text("")
-    assert library.names("pipelines") == ["dense", "hybrid", "mine", "openai", "quality", "sentence-window", "sparse"]
+    assert library.names("pipelines") == [
+        "dense",
+        "hybrid",
+        "mine",
+        "one-prefill",
+        "openai",
+        "quality",
+        "sentence-window",
+        "sparse",
+    ]
 
 
 def test_an_unknown_name_is_answered_with_a_near_one() -> None:
