@@ -6,7 +6,7 @@ VLLM_VENV ?= .venv-vllm
 VLLM_PYTHON := $(VLLM_VENV)/bin/python
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test test-vllm fast lint bench bench-quality bench-speed bench-stages bench-vllm install install-dev install-vllm clean
+.PHONY: demo test test-vllm fast lint bench bench-quality bench-speed bench-stages bench-kv bench-attention bench-vllm install install-dev install-vllm clean
 
 demo: install
 	$(BIN)/rag ask "How many days of parental leave do I get?" --source examples/handbook
@@ -53,6 +53,17 @@ bench-stages: install-dev
 	$(BIN)/python benchmarks/multivector.py $(DATA) $(INDEXES)
 	$(BIN)/python benchmarks/learned_sparse.py
 	$(BIN)/python benchmarks/training.py $(DATA) $(INDEXES)
+
+bench-kv: install-dev
+	$(BIN)/python benchmarks/kv.py ttft
+	$(BIN)/python benchmarks/kv.py quality
+	$(BIN)/python benchmarks/kv.py zipf $(INDEXES)/hotpotqa $(DATA)/hotpotqa
+	$(BIN)/python benchmarks/kv.py zipf $(INDEXES)/2wikimultihopqa $(DATA)/2wikimultihopqa
+	$(BIN)/python benchmarks/kv.py store
+	$(BIN)/python benchmarks/kv.py one-prefill
+
+bench-attention: install-dev
+	$(BIN)/python benchmarks/attention.py
 
 bench-vllm: install-vllm
 	$(VLLM_PYTHON) benchmarks/serving.py

@@ -1,16 +1,18 @@
-"""Reuse of chunks' keys and values: time to first token, answers, tokens computed, and the store.
+"""Reuse of chunks' keys and values: time to first token, answers, tokens computed, one prefill, the store.
 
     python benchmarks/kv.py ttft [--contexts 1024,2048,4096,8192] [--rounds 5]
     python benchmarks/kv.py store [--folder DIR]
-    python benchmarks/kv.py quality [--model DIR] [--contexts 60]
+    python benchmarks/kv.py quality [--model DIR] [--contexts 60] [--svg FILE]
     python benchmarks/kv.py zipf INDEX_DIR DATA_DIR [--requests 1000] [--exponent 1.0]
+    python benchmarks/kv.py one-prefill [--rounds 5] [--policies none,first_k,hkvd] [--attended 300]
 
 `ttft`: a random Llama of about 100 million parameters on one thread of the processor, 8 chunks behind a prefix of 32
 tokens, a question of 32; each policy against a plain prefill of the same prompt, interleaved in random order, medians
 of the ratios within a round, in processor time (the machine may be shared). Caches are warm in memory, or on disk.
 `store`: the disk tier against plain reads and writes of the same bytes, what rounding costs, a lookup among many
 caches, and how long a load takes while others are preloaded.
-`quality`: see kv_quality.py; `zipf`: see kv_zipf.py. The last line of each sums up.
+`quality`: see kv_quality.py; `zipf`: see kv_zipf.py; `one-prefill`: see kv_one_prefill.py. The last line of each sums
+up.
 """
 
 from __future__ import annotations
@@ -61,11 +63,16 @@ def main() -> None:
     answers = commands.add_parser("quality")
     answers.add_argument("--model", type=Path, default=Path(__file__).parent / "microlm" / "model")
     answers.add_argument("--contexts", type=int, default=60)
+    answers.add_argument("--svg", type=Path, help="draw accuracy against tokens computed into this file")
     requests = commands.add_parser("zipf")
     requests.add_argument("index", type=Path, help="an index made by the pipeline `hybrid`; it is not written to")
     requests.add_argument("data", type=Path, help="the folder with its corpus.jsonl and queries.jsonl")
     requests.add_argument("--requests", type=int, default=1000)
     requests.add_argument("--exponent", type=float, default=1.0)
+    three = commands.add_parser("one-prefill")
+    three.add_argument("--rounds", type=int, default=5)
+    three.add_argument("--policies", default="none,first_k,hkvd", help="with their defaults, separated by commas")
+    three.add_argument("--attended", type=int, default=300, help="tokens whose sentences compression keeps")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     if arguments.what == "ttft":
@@ -73,11 +80,15 @@ def main() -> None:
     elif arguments.what == "quality":
         from kv_quality import quality
 
-        quality(arguments.model, arguments.contexts)
+        quality(arguments.model, arguments.contexts, arguments.svg)
     elif arguments.what == "zipf":
         from kv_zipf import zipf
 
         zipf(arguments.index, arguments.data, arguments.requests, arguments.exponent)
+    elif arguments.what == "one-prefill":
+        from kv_one_prefill import one_prefill
+
+        one_prefill(arguments.policies.split(","), arguments.rounds, arguments.attended)
     else:
         with tempfile.TemporaryDirectory() as temporary:
             store_figures(arguments.folder or Path(temporary), arguments.caches)

@@ -6,7 +6,8 @@ divergence of the first word's distribution from a plain prefill's, in nats; `co
 that is computed again once caches are warm. `recovered` is how much of what `none` loses in accuracy and in divergence
 is won back. Caches of `older` and `cache_craft` come from two earlier prompts, each of 4 of the context's chunks among
 4 others, in random order; all others are read on their own, behind the prefix or `alone`. `keep` is a plain prefill of
-which only the blocks of tokens that the question attends to most stay, so many of the prompt's tokens.
+which only the blocks of tokens that the question attends to most stay, so many of the prompt's tokens. `hkvd` finds
+its tokens by running all of them through the layers up to `check`, which `computed` does not count.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from pathlib import Path
 
 import torch
 from kv import ChosenInAdvance
+from kv_plot import write_plot
 from microlm import data
 from microlm.data import Context
 from microlm.evaluate import examples, load, mean
@@ -45,6 +47,7 @@ POLICIES: dict[str, Policy] = {
     "none": NoRepair(),
     "random 15 %": ChosenInAdvance(0.15),
     "random 30 %": ChosenInAdvance(0.30),
+    "first_k 1": FirstTokens(tokens=1),
     "first_k 2": FirstTokens(tokens=2),
     "first_k 4": FirstTokens(tokens=4),
     "first_k 8": FirstTokens(tokens=8),
@@ -52,6 +55,8 @@ POLICIES: dict[str, Policy] = {
     "hkvd 10 %": HighestDeviation(ratio=0.10),
     "hkvd 15 %": HighestDeviation(ratio=0.15),
     "hkvd 15 %, keys+values": HighestDeviation(ratio=0.15, measure="keys+values"),
+    "hkvd 5 %, check 2": HighestDeviation(ratio=0.05, check=2),
+    "hkvd 10 %, check 2": HighestDeviation(ratio=0.10, check=2),
     "hkvd 15 %, check 2": HighestDeviation(ratio=0.15, check=2),
     "hkvd 15 %, check 3": HighestDeviation(ratio=0.15, check=3),
     "hkvd 30 %": HighestDeviation(ratio=0.30),
@@ -60,10 +65,21 @@ POLICIES: dict[str, Policy] = {
     "cache_craft 0.5": CacheCraft(alpha=0.5),
     "cache_craft 1.0": CacheCraft(alpha=1.0),
 }
+FAMILIES = {
+    "none": {"behind-prefix": "none", "alone": "none, alone"},
+    "random tokens": {"15 %": "random 15 %", "30 %": "random 30 %"},
+    "first_k": {f"{tokens}": f"first_k {tokens}" for tokens in (1, 2, 4, 8)},
+    "hkvd, check: 1": {share: f"hkvd {share}" for share in ("10 %", "15 %", "30 %")},
+    "hkvd, check: 2": {share: f"hkvd {share}, check 2" for share in ("5 %", "10 %", "15 %")},
+    "hkvd, check: 3": {"15 %": "hkvd 15 %, check 3"},
+    "cache_craft, by alpha": {"0": "older, none", **{alpha: f"cache_craft {alpha}" for alpha in ("0.3", "0.5", "1.0")}},
+    "full": {"": "full"},
+}
+"""What one line of the plot joins: policies by the option that differs."""
 
 
-def quality(folder: Path, contexts: int) -> None:
-    """Print one line a policy."""
+def quality(folder: Path, contexts: int, svg: Path | None) -> None:
+    """Print one line a policy; draw them into `svg`."""
     model, tokenizer = load(folder)
     drawn = examples(2029, chunks=CHUNKS, contexts=contexts)
     others = [context for context, _ in examples(2030, chunks=CHUNKS, contexts=contexts)]
@@ -97,13 +113,25 @@ def quality(folder: Path, contexts: int) -> None:
     for name, figures in table.items():
         print(f"  {name:<24}" + "  ".join(f"{key} {value:.3f}" for key, value in figures.items()), flush=True)
     print("recovered of what `none` loses: " + "; ".join(recovered(table, name) for name in POLICIES if name != "none"))
+    if svg is not None:
+        questions = sum(len(found["full"][kind]) for kind in data.KINDS)
+        points = {
+            family: [(label, table[name].get("computed", 1.0), won_back(table, name)) for label, name in names.items()]
+            for family, names in FAMILIES.items()
+        }
+        title = f"Answers of the micro model, {contexts} contexts of {CHUNKS} chunks, {questions} questions"
+        write_plot(svg, points, title=title, above=("first_k", "hkvd, check: 3"))
 
 
 def recovered(table: dict[str, dict[str, float]], name: str) -> str:
+    return f"{name} {won_back(table, name):.0%} (divergence {1 - table[name]['kl'] / table['none']['kl']:.0%})"
+
+
+def won_back(table: dict[str, dict[str, float]], name: str) -> float:
+    """The share of the accuracy, mean of the kinds, that `none` loses; NaN where it loses none."""
     right = {each: statistics.mean(table[each][kind] for kind in data.KINDS) for each in ("full", "none", name)}
     lost = right["full"] - right["none"]
-    won = f"{(right[name] - right['none']) / lost:.0%}" if lost > 0 else "nothing lost"
-    return f"{name} {won} (divergence {1 - table[name]['kl'] / table['none']['kl']:.0%})"
+    return (right[name] - right["none"]) / lost if lost > 0 else float("nan")
 
 
 def chunks_read(engine: ChunkEngine, tokenizer: PreTrainedTokenizerBase, context: Context, other: Context) -> Prefilled:

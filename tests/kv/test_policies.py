@@ -12,6 +12,7 @@ from rag.kv.policy.hkvd import HighestDeviation, highest
 from rag.kv.policy.none import NoRepair
 from rag.kv.policy.prefix import ExactPrefix
 from rag.kv.recorder import Recorder
+from rag.kv.types import Segment
 from rag.kv.variant import Profile, Variant
 from rag.testing.kv import IDENTITY, DictStore, chunk, engine, reference, text, tiny, tokens
 
@@ -27,6 +28,15 @@ def test_first_k_computes_the_first_tokens_of_each_chunk_and_the_question() -> N
     assert (warm.hits, warm.misses, warm.encoded) == (2, 0, 0)
     assert warm.recomputed == 4 + 3 + 2 + 5
     assert warm.reused == 10 + 16
+
+
+def test_of_a_part_of_a_chunk_first_k_computes_what_stands_first_in_the_whole_chunk() -> None:
+    reusing = engine(tiny("llama"), FirstTokens(tokens=4))
+    ids = tuple(tokens(1, 20))
+    parts = [Segment(ids, cached=True, keep=keep) for keep in (((0, 2), (3, 9)), ((2, 10),), ((10, 20),))]
+    reusing.prefill(tokens(0, 10), [*parts, text(tokens(4, 5))])
+    warm = reusing.prefill(tokens(0, 10), [*parts, text(tokens(4, 5))]).report
+    assert warm.recomputed == 3 + 2 + 0 + 5
 
 
 def test_hkvd_picks_the_rows_with_the_highest_deviation_and_the_earlier_of_equals() -> None:

@@ -15,7 +15,10 @@ from rag.kv.variant import Variant
 @dataclass(frozen=True, slots=True)
 class FirstTokens:
     """Recompute the first `tokens` of each chunk: read on its own, a chunk makes its first tokens attention sinks,
-    which they are not in the middle of a prompt."""
+    which they are not in the middle of a prompt.
+
+    Of a part of a chunk those count that stand so early in the whole one, as it was read: others are no sinks.
+    """
 
     tokens: int = 16
     encode: Encode = "behind-prefix"
@@ -27,4 +30,7 @@ class FirstTokens:
         return only(variants)
 
     def repair(self, request: Request) -> Sequence[Tensor]:
-        return [chunk.rows[: self.tokens] for chunk in request.chunks]
+        return [chunk.rows[: self._early(chunk.place)] for chunk in request.chunks]
+
+    def _early(self, place: Place) -> int:
+        return sum(min(end, self.tokens) - start for start, end in place.ranges if start < self.tokens)
