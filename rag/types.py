@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from hashlib import blake2b
 from itertools import groupby
@@ -404,11 +404,39 @@ class FieldCitation:
 
 
 @dataclass(frozen=True, slots=True)
+class Reuse:
+    """What a model in this program spared by keeping the keys and values of passages (``llm.reuse``), in tokens.
+
+    `reused` and `recomputed` are those of the prompts. On top of these, `read_alone` are those of passages that were
+    not kept yet, `measured` those that ran through the first layers only, to find which to compute again. `from_memory`
+    and `from_disk` count passages by where they were.
+    """
+
+    reused: int = 0
+    recomputed: int = 0
+    read_alone: int = 0
+    measured: int = 0
+    from_memory: int = 0
+    from_disk: int = 0
+
+    def __add__(self, other: Reuse) -> Reuse:
+        return Reuse(
+            self.reused + other.reused,
+            self.recomputed + other.recomputed,
+            self.read_alone + other.read_alone,
+            self.measured + other.measured,
+            self.from_memory + other.from_memory,
+            self.from_disk + other.from_disk,
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Usage:
     """What a generation cost, in the generator's own tokens; `estimated` where a server did not count them.
 
     `cached_tokens` are those of the prompt that the engine found in its cache and did not compute again. `price` is in
     the currency of the pipeline's price table, 0 without one.
+    `reuse` says more of `cached_tokens` where a model keeps passages.
     """
 
     prompt_tokens: int = 0
@@ -417,8 +445,15 @@ class Usage:
     estimated: bool = False
     cached_tokens: int = 0
     price: float = 0.0
+    reuse: Reuse | None = None
+
+    @property
+    def reuse_notes(self) -> Meta:
+        """`reuse` for a stage's notes; nothing where no passages are kept."""
+        return {} if self.reuse is None else asdict(self.reuse)
 
     def __add__(self, other: Usage) -> Usage:
+        both = [each.reuse for each in (self, other) if each.reuse is not None]
         return Usage(
             self.prompt_tokens + other.prompt_tokens,
             self.completion_tokens + other.completion_tokens,
@@ -426,6 +461,7 @@ class Usage:
             self.estimated or other.estimated,
             self.cached_tokens + other.cached_tokens,
             self.price + other.price,
+            sum(both, Reuse()) if both else None,
         )
 
 

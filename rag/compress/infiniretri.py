@@ -85,6 +85,7 @@ class AttendedSentences:
             "requests": usage.requests,
             "prompt_tokens": usage.prompt_tokens,
             "cached_tokens": usage.cached_tokens,
+            **usage.reuse_notes,
         }
         if not memory:
             return Selection(scores, {int(scores.argmax())}, {**notes, "none_attended": True})

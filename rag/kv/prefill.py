@@ -35,6 +35,7 @@ class PrefillRequest:
         self._encoded = self._scored = self._misses = 0
         self._scored_share = 0.0
         self._loaded: Counter[str] = Counter()
+        self._found: Counter[str] = Counter()
 
     def run(self) -> Prefilled:
         started = perf_counter()
@@ -63,6 +64,7 @@ class PrefillRequest:
             hits=len(self.layout.chunks) - self._misses,
             misses=self._misses,
             loaded=dict(self._loaded),
+            found=dict(self._found),
             seconds=perf_counter() - started,
         )
         return Prefilled(ids, logits, self._splice.cache, report, self._splice)
@@ -109,6 +111,7 @@ class PrefillRequest:
             loaded = self.store.load(variant, self.engine.device) if variant is not None else None
             if variant is not None and loaded is not None:
                 self._loaded[loaded.tier] += loaded.cache.size
+                self._found[loaded.tier] += 1
                 cache = loaded.cache
             else:
                 self._misses += 1

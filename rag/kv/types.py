@@ -68,7 +68,7 @@ class ReuseReport:
     `tokens` is the prompt's length, `reused` + `recomputed` of them; `encoded` counts the tokens of chunks that were
     missing and had to be read on their own first, on top of these. `scored` counts tokens that ran through the first
     layers only, to find which to compute again, and `scored_share` is the share of the model's layers they ran through.
-    `loaded` is bytes by tier; `hits` and `misses` count chunks.
+    `loaded` is bytes by tier; `hits` and `misses` count chunks, `found` those of the hits by tier.
     """
 
     policy: str
@@ -81,6 +81,7 @@ class ReuseReport:
     hits: int = 0
     misses: int = 0
     loaded: Mapping[str, int] = field(default_factory=dict)
+    found: Mapping[str, int] = field(default_factory=dict)
     seconds: float = 0.0
 
     @property

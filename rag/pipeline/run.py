@@ -227,6 +227,7 @@ class Run:
             "completion_tokens": usage.completion_tokens,
             "cached_tokens": usage.cached_tokens,
             "price": usage.price,
+            **usage.reuse_notes,
         }
         work.record("generate", self.stages.generator.use, seconds, len(work.evidence), 1, notes=notes)
 

@@ -83,6 +83,7 @@ class AttentionReranker:
             "requests": attended.usage.requests,
             "prompt_tokens": attended.usage.prompt_tokens,
             "cached_tokens": attended.usage.cached_tokens,
+            **attended.usage.reuse_notes,
         }
         return reordered(ranking, scores, keep=self.keep, origin="attention", notes=notes)
 

@@ -91,6 +91,24 @@ def test_three_stages_read_each_chunk_once(model: Path, sources: Path) -> None:
     assert computed(apart) >= 5 * computed(later)  # chunks that were read for another question are not read at all
 
 
+def test_the_trace_says_what_was_reused_and_where_it_was(model: Path, sources: Path, tmp_path: Path) -> None:
+    changes = ("llm.reuse.policy={use: none}", f"llm.reuse.path={tmp_path / 'kv'}")
+    with opened(model, sources, *changes) as pipeline:
+        first = pipeline.ask("Where do the owls sleep?")
+        again = pipeline.ask("What do bees eat in the south?")
+    with opened(model, sources, *changes) as pipeline:
+        later = pipeline.ask("Where do the owls sleep?")
+    for answer in (first, again, later):
+        for stage in ("rerank", "compress", "generate"):
+            of_stage = notes(answer, stage)
+            reused, recomputed, alone = (int(str(of_stage[name])) for name in ("reused", "recomputed", "read_alone"))
+            assert of_stage["prompt_tokens"] == reused + recomputed
+            assert alone or of_stage["cached_tokens"] == reused
+    ranked = [notes(answer, "rerank") for answer in (first, again, later)]
+    assert [(found["from_memory"], found["from_disk"]) for found in ranked] == [(0, 0), (20, 0), (0, 20)]
+    assert [found["read_alone"] == 0 for found in ranked] == [False, True, True]
+
+
 def test_with_an_exact_policy_the_answer_is_the_one_without_reuse(model: Path, sources: Path) -> None:
     question = "Where do the owls sleep?"
     with opened(model, sources, "llm.reuse=null") as pipeline:
@@ -130,6 +148,6 @@ def test_heads_that_were_detected_are_taken_from_their_file_and_refused_for_anot
     assert [hit.chunk for hit in by_file] == [hit.chunk for hit in by_name]
     with (
         opened(model, sources, changes[0], changes[1] % (tmp_path / "other.json")) as pipeline,
-        pytest.raises(ModelError, match=r"those of 'other' .*the pipeline's model is '.*model0'"),
+        pytest.raises(ModelError, match=r"those of 'other' .*the pipeline's model is '.*model\d+'"),
     ):
         pipeline.search("Where do the owls sleep?")

@@ -18,7 +18,7 @@ from rag.models.local.attending import Means, check_heads
 from rag.models.local.chat import Chat, ChatText, Encoded, Range
 from rag.models.local.loading import Loaded, tokenizer_digest
 from rag.models.local.worker import Prompt
-from rag.types import Usage
+from rag.types import Reuse, Usage
 
 REMEMBERED = 1024
 """Passages whose text is kept, to know a part of one again."""
@@ -70,8 +70,7 @@ class ChunkReuse:
         prefilled, report = self._shared(pieces)
         whole = self.engine.question_pass(prefilled, pieces.rest)
         assert whole.logits is not None
-        cached = _cached(report)
-        return Prompt(whole.ids, whole.logits, whole.cache, Usage(len(whole.ids), cached_tokens=cached))
+        return Prompt(whole.ids, whole.logits, whole.cache, _usage(report, pieces))
 
     def attend(
         self, asked: Sequence[Pieces], documents: Sequence[Range], tail: int, heads: Sequence[Head] | None
@@ -87,7 +86,7 @@ class ChunkReuse:
             with suppress(_Enough):
                 self.engine.question_pass(prefilled, pieces.rest, observe=watch)
             found.append(watch.means().of([pieces.encoded.within(low, high) for low, high in documents]))
-            usage += Usage(len(pieces.encoded.ids), 0, 1, cached_tokens=_cached(report))
+            usage += _usage(report, pieces) + Usage(requests=1)
         return Attended(tuple(found), usage)
 
     def pieces(self, text: ChatText) -> Pieces:
@@ -193,6 +192,15 @@ class _Watch:
         self._sum, self._rows = None, 0
 
 
-def _cached(report: ReuseReport) -> int:
-    """Tokens of the prompt that did not have to be computed for it, what its missing passages cost taken off."""
-    return max(0, report.tokens - round(report.computed))
+def _usage(report: ReuseReport, pieces: Pieces) -> Usage:
+    """Of one prompt, whose `rest` was computed; what its missing passages cost is taken off what is cached."""
+    reuse = Reuse(
+        reused=report.reused,
+        recomputed=report.recomputed + len(pieces.rest),
+        read_alone=report.encoded,
+        measured=report.scored,
+        from_memory=report.found.get("device", 0) + report.found.get("memory", 0),
+        from_disk=report.found.get("disk", 0),
+    )
+    cached = max(0, report.tokens - round(report.computed))
+    return Usage(len(pieces.encoded.ids), cached_tokens=cached, reuse=reuse)
