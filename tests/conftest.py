@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 import socket
 from pathlib import Path
 
 import pytest
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny models: threads that wait for each other take most of the time
 
 ROOT = Path(__file__).parents[1]
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from rag import library
 from rag.cite import specs as cite
 from rag.compress import specs as compress
 from rag.compress.specs import CompressorSpec
@@ -39,8 +40,9 @@ PROMPT = "Answer from the sources, or say {no_answer}.\n---\n{history}\n{evidenc
 @pytest.fixture(scope="module")
 def indexed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sample]:
     with OpenAIStub() as stub:
+        prompts = {"answer": PROMPT, "structured": library.read("prompts", "structured")}
         llm = OpenAIModel(base_url=stub.base_url, model="stub")
-        with sample(tmp_path_factory.mktemp("sample"), prompts={"answer": PROMPT}, llm=llm) as made:
+        with sample(tmp_path_factory.mktemp("sample"), prompts=prompts, llm=llm) as made:
             yield made
 
 
