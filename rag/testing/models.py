@@ -32,16 +32,15 @@ class ScriptedModel:
         self.choices = list(choices)
         self.asked: list[tuple[Message, ...]] = []
         self.samplings: list[Sampling] = []
-        self._replies, self._choices = iter(self.replies), iter(self.choices)
+        self._replies = iter([reply if isinstance(reply, Exception) else _tokens(reply) for reply in self.replies])
+        self._choices = iter(self.choices)
 
     def complete(self, messages: Sequence[Message], sampling: Sampling = AS_SET) -> Completion:
-        reply: str | Sequence[Token] = self._next(self._replies, messages, sampling)
-        text = "".join(token.text for token in _tokens(reply))
+        text = "".join(token.text for token in self._next(self._replies, messages, sampling))
         return Completion(text, _usage(messages, text))
 
     def stream(self, messages: Sequence[Message], sampling: Sampling = AS_SET) -> Iterator[Token | Usage]:
-        reply: str | Sequence[Token] = self._next(self._replies, messages, sampling)
-        tokens = _tokens(reply)
+        tokens = self._next(self._replies, messages, sampling)
         yield from tokens
         yield _usage(messages, "".join(token.text for token in tokens))
 
