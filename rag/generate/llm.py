@@ -148,18 +148,27 @@ class LanguageModelDecoding:
                     held.append(piece)
                     abstains = opens_with_mark("".join(token.text for token in held))
                     if abstains is False:
-                        yield from held
+                        yield from self._begun(at, held)
                 elif not abstains:
                     yield piece
         if abstains:
             yield from self._abstained(at, "not-in-sources", usage)
             return
         if abstains is None:
-            yield from held
+            yield from self._begun(at, held)
         self._outcomes[at] = replace(self._asked[at], usage=usage)
 
     def _reply(self, messages: Sequence[Message]) -> Generator[Token | Usage, None, None]:
         yield from self.generator.model.stream(messages, self.sampling)
+
+    def _begun(self, at: int, held: Sequence[Token]) -> Iterator[Token]:
+        """The first tokens, without white space before the first word of an answer; a draft goes on as it is."""
+        blank = not self.prompts[at].draft
+        for token in held:
+            text = token.text.lstrip() if blank else token.text
+            if text:
+                blank = False
+                yield replace(token, text=text)
 
     def _abstained(self, at: int, reason: Reason, usage: Usage) -> Iterator[Token]:
         if self.prompts[at].draft:

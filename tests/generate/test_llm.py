@@ -100,3 +100,8 @@ def test_questions_of_a_batch_are_asked_at_the_same_time_and_answers_keep_their_
     decoding = generator.start([Prompt(question=str(at), evidence=EVIDENCE) for at in range(3)])
     assert sorted((at, token.text) for at, token in decoding) == [(0, "0"), (1, "1"), (2, "2")]
     assert [decoding.outcome(at).usage.requests for at in range(3)] == [1, 1, 1]
+
+
+def test_an_answer_begins_with_its_first_word() -> None:
+    assert ask("\n  Yes, they do [1].")[0] == [["Yes,", " they", " do", " [1]."]]
+    assert ask(" \n ")[0] == [[]]
