@@ -141,8 +141,8 @@ def test_a_caller_that_leaves_stops_the_work_on_the_server(server: VllmServer) -
         stream = model.stream([Message("user", "Go on.")], Sampling(temperature=1.0, seed=1))
         with closing(stream):  # type: ignore[type-var]  # a generator
             next(stream)
+            assert until(lambda: server.metrics().running == 1)
             before = server.metrics()
-            assert before.running == 1
         assert until(lambda: server.metrics().running == 0)
         assert server.metrics().generated_tokens - before.generated_tokens < 1000
 
