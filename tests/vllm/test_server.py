@@ -32,7 +32,7 @@ ingest:
   index: {path: %(index)s}
 ask:
   retrieve: [{use: sparse, k: 3}]
-  generate: {use: llm, max_tokens: 12}
+  generate: {use: llm, max_tokens: %(length)d}
 """
 
 
@@ -65,13 +65,13 @@ def client(server: VllmServer, *, max_tokens: int = 24, retries: int = 0) -> Ite
 
 
 @contextmanager
-def pipeline(server: VllmServer, folder: Path) -> Iterator[Pipeline]:
-    """Questions about a few notes, answered by the server's model."""
+def pipeline(server: VllmServer, folder: Path, *, length: int = 12) -> Iterator[Pipeline]:
+    """Questions about a few notes, answered by the server's model in `length` tokens at most."""
     root = folder / "notes"
     root.mkdir()
     for number in range(12):
         (root / f"{number}.md").write_text(f"Note {number}. The lamp {number} is lit by keeper {number * 7}.")
-    text = PIPELINE % {"root": root, "index": folder / "index"}
+    text = PIPELINE % {"root": root, "index": folder / "index", "length": length}
     (folder / "pipeline.yaml").write_text(text)
     with (
         client(server) as model,
@@ -148,7 +148,7 @@ def test_a_caller_that_leaves_stops_the_work_on_the_server(server: VllmServer) -
 
 
 def test_a_cancelled_ask_of_the_async_api_stops_the_work_on_the_server(server: VllmServer, tmp_path: Path) -> None:
-    with pipeline(server, tmp_path) as asked:
+    with pipeline(server, tmp_path, length=1500) as asked:
 
         async def cancelled() -> None:
             events = asked.aio.stream(["Which keeper lights lamp 3?"])
