@@ -90,7 +90,9 @@ def test_local_model_reads_for_the_second_question_what_is_new_alone(examples: P
     printed = run([sys.executable, "local_model.py"], examples)
     read = [
         int(tokens.replace(",", "")) - int(cached.replace(",", ""))
-        for tokens, cached in re.findall(r"rerank +prompts of +(\d+) tokens, +(\d+) of them not computed again", printed)
+        for tokens, cached in re.findall(
+            r"rerank +prompts of +(\d+) tokens, +(\d+) of them not computed again", printed
+        )
     ]
     assert len(read) == 2
     assert 2 * read[1] < read[0]
