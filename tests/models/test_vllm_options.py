@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -115,3 +116,4 @@ def test_a_model_that_was_never_asked_closes_without_being_loaded(tmp_path: Path
     model = VllmSpec(model=str(tmp_path)).build()
     model.close()
     model.close()
+    assert "vllm" not in sys.modules

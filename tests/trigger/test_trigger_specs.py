@@ -107,7 +107,7 @@ def test_every_trigger_can_be_built_and_asks_nobody_while_it_is(made: type[Trigg
 def test_every_query_builder_can_be_built(made, tmp_path: Path) -> None:
     prompts = {"trigger-query": "{question}{draft}{sentence}"}
     with sample(tmp_path, prompts=prompts, llm=ScriptedModel()) as indexed:
-        made().build(indexed.resources)
+        assert callable(made().build(indexed.resources).build)
 
 
 def test_a_model_that_shows_no_attention_is_refused_when_built(tmp_path: Path) -> None:
