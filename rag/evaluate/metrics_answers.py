@@ -2,32 +2,12 @@
 
 from __future__ import annotations
 
-import re
-import string
 from collections import Counter
 from collections.abc import Callable, Sequence
-from unicodedata import category, normalize
 
-from rag.text.analyze import HAN, KANA, UNSPACED
+from rag.text.answers import tokens
 
-_ARTICLES = re.compile(r"\b(?:a|an|the)\b")
-_ONE_BY_ONE = re.compile(f"([{HAN}{KANA}{UNSPACED}])")  # scripts written without spaces: a character is a token
 _VERDICTS = frozenset({"yes", "no", "noanswer"})
-
-
-def tokens(text: str) -> list[str]:
-    """The words of a normalised text: lower case, no punctuation, no English article, one token a Chinese character.
-
-    Punctuation goes without leaving a space, as in SQuAD's script; Unicode's counts, and full-width letters and digits
-    are plain ones (NFKC). Chinese, Japanese, Thai and other scripts without spaces are compared character by character,
-    as in CMRC 2018 (arXiv 1810.07366).
-
-    >>> tokens("The Eiffel-Tower!"), tokens("《战国无双３》")
-    (['eiffeltower'], ['战', '国', '无', '双', '3'])
-    """
-    folded = normalize("NFKC", text).lower()
-    kept = "".join(c for c in folded if c not in string.punctuation and not category(c).startswith("P"))
-    return _ONE_BY_ONE.sub(r" \1 ", _ARTICLES.sub(" ", kept)).split()
 
 
 def exact_match(answer: str, golds: Sequence[str]) -> float:

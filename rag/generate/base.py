@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, runtime_checkable
 
@@ -15,7 +15,8 @@ class Outcome:
     """How one generation ended. `abstained` with a `reason` when there was too little evidence to answer.
 
     `given` are the numbers of the evidence that the generator saw; ``None``: all of it. `prompt` is the name and
-    version of the template that a model was asked with.
+    version of the template that a model was asked with. `signals` say by name how sure it is of the answer, such as
+    ``agreement``, each higher for the surer.
     """
 
     usage: Usage = field(default_factory=Usage)
@@ -23,6 +24,7 @@ class Outcome:
     prompt: str = ""
     abstained: bool = False
     reason: str = ""
+    signals: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

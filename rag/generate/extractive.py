@@ -59,11 +59,14 @@ class ExtractiveGenerator:
         if reader.dense is not None:
             candidates = with_nearness(candidates, prompt.question, self.resources.embedder, reader.dense)
         ranked = sorted(candidates, key=lambda candidate: -candidate.score)
-        if not ranked or ranked[0].confidence < self.threshold:
+        confidence = ranked[0].confidence if ranked else 0.0
+        if confidence < self.threshold or not ranked:
             return _abstained("weak-evidence", prompt)
         good = [candidate for candidate in ranked if candidate.score >= NEARLY_AS_GOOD * ranked[0].score]
         chosen = completed(distinct(good)[: self.sentences], ranked, terms, most=self.sentences)
-        return _written([each for each in chosen if each.quote.shown not in prompt.draft]), Outcome()
+        return _written([each for each in chosen if each.quote.shown not in prompt.draft]), Outcome(
+            signals={"confidence": confidence}
+        )
 
 
 class ExtractiveDecoding:

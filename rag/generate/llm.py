@@ -53,7 +53,8 @@ class LanguageModelGenerator:
         self.without_evidence = without_evidence
 
     def start(self, prompts: Sequence[Prompt], *, logprobs: bool = False) -> LanguageModelDecoding:
-        return LanguageModelDecoding(self, prompts, Sampling(max_tokens=self.max_tokens, logprobs=logprobs))
+        sampling = Sampling(max_tokens=self.max_tokens, logprobs=logprobs)
+        return LanguageModelDecoding(self, prompts, [sampling] * len(prompts))
 
     def structure(self, prompt: Prompt, shape: Shape) -> Structured:
         """Answer one question with a value of `shape`.
@@ -87,18 +88,23 @@ class LanguageModelDecoding:
     """Replies as they come, interleaved. A model that says the sources do not answer is taken to abstain.
 
     Behind a draft it is taken to have nothing to add. What a stopped reply cost is estimated from the tokens given.
+
+    Args:
+        samplings: how the reply to each prompt is drawn.
     """
 
-    def __init__(self, generator: LanguageModelGenerator, prompts: Sequence[Prompt], sampling: Sampling) -> None:
+    def __init__(
+        self, generator: LanguageModelGenerator, prompts: Sequence[Prompt], samplings: Sequence[Sampling]
+    ) -> None:
         self.generator = generator
         self.prompts = prompts
-        self.sampling = sampling
+        self.samplings = samplings
         self._outcomes: dict[int, Outcome] = {}
         self._asked: dict[int, Outcome] = {}
         self._given = [0] * len(prompts)
         self._stopped: set[int] = set()
 
-    def __iter__(self) -> Iterator[tuple[int, Token]]:
+    def __iter__(self) -> Generator[tuple[int, Token], None, None]:
         if len(self.prompts) == 1:
             pieces = ((0, token) for token in self._write(0))
         else:
@@ -138,7 +144,7 @@ class LanguageModelDecoding:
         usage = Usage()
         held: list[Token] = []  # the first pieces wait until they cannot be the mark of abstention any more
         abstains: bool | None = None
-        with closing(self._reply(messages)) as reply:
+        with closing(self._reply(at, messages)) as reply:
             for piece in reply:
                 if at in self._stopped:
                     return
@@ -158,8 +164,8 @@ class LanguageModelDecoding:
             yield from self._begun(at, held)
         self._outcomes[at] = replace(self._asked[at], usage=usage)
 
-    def _reply(self, messages: Sequence[Message]) -> Generator[Token | Usage, None, None]:
-        yield from self.generator.model.stream(messages, self.sampling)
+    def _reply(self, at: int, messages: Sequence[Message]) -> Generator[Token | Usage, None, None]:
+        yield from self.generator.model.stream(messages, self.samplings[at])
 
     def _begun(self, at: int, held: Sequence[Token]) -> Iterator[Token]:
         """The first tokens, without white space before the first word of an answer; a draft goes on as it is."""

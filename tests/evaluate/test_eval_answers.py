@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from rag.evaluate.metrics_answers import contains_answer, exact_match, f1, tokens
+from rag.evaluate.metrics_answers import contains_answer, exact_match, f1
+from rag.text.answers import tokens
 
 
 def test_normalising_takes_off_case_punctuation_and_articles() -> None:
