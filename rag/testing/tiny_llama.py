@@ -26,6 +26,7 @@ def make_tiny_llama(
     layers: int = 2,
     window: int = 2048,
     seed: int = 0,
+    endless: bool = False,
 ) -> Path:
     """Write weights (float32, safetensors) and a byte-level tokenizer trained on `texts` with a chat format.
 
@@ -36,6 +37,7 @@ def make_tiny_llama(
         vocabulary: at most so many tokens, 256 bytes and 7 marks among them.
         hidden: a multiple of 64.
         window: positions, in tokens.
+        endless: it does not end a reply by itself; there is always a likelier token.
     """
     import torch
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -71,5 +73,9 @@ def make_tiny_llama(
     )
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        LlamaForCausalLM(config).save_pretrained(folder)
+        model = LlamaForCausalLM(config)
+    if endless:
+        with torch.no_grad():
+            model.lm_head.weight[config.eos_token_id] = 0.0
+    model.save_pretrained(folder)
     return folder

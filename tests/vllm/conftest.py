@@ -34,8 +34,8 @@ def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of the model."""
-    return make_tiny_llama(tmp_path_factory.mktemp("tiny"), window=WINDOW)
+    """The folder of the model. Its replies are as long as they may be, so that there is always work to stop."""
+    return make_tiny_llama(tmp_path_factory.mktemp("tiny"), window=WINDOW, endless=True)
 
 
 @pytest.fixture(scope="session")

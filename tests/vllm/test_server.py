@@ -21,6 +21,7 @@ from rag.testing.vllm_server import VllmServer, children
 from rag.types import Token, Usage
 
 REQUESTS, CALLERS, DISTINCT = 1000, 32, 125
+LONG = 1500  # tokens of a reply; seconds of work
 WORDS = ["dogs", "owls", "robin", "mice", "sentence", "leave", "March", "night", "gato", "barks", "hunt", "days"]
 
 PIPELINE = """
@@ -137,31 +138,34 @@ def test_log_probabilities_stop_strings_and_drafts_come_through_the_server(serve
 
 
 def test_a_caller_that_leaves_stops_the_work_on_the_server(server: VllmServer) -> None:
-    with client(server, max_tokens=1500) as model:
-        stream = model.stream([Message("user", "Go on.")], Sampling(temperature=1.0, seed=1))
+    with client(server, max_tokens=LONG) as model:
+        chat = [Message("user", "Go on.")]
+        assert model.complete(chat).usage.completion_tokens == LONG  # the premise
+        before = server.metrics()
+        stream = model.stream(chat)
         with closing(stream):  # type: ignore[type-var]  # a generator
             next(stream)
-            assert until(lambda: server.metrics().running == 1)
-            before = server.metrics()
         assert until(lambda: server.metrics().running == 0)
-        assert server.metrics().generated_tokens - before.generated_tokens < 1000
+        assert server.metrics().generated_tokens - before.generated_tokens < LONG
 
 
 def test_a_cancelled_ask_of_the_async_api_stops_the_work_on_the_server(server: VllmServer, tmp_path: Path) -> None:
-    with pipeline(server, tmp_path, length=1500) as asked:
+    with pipeline(server, tmp_path, length=LONG) as asked:
+        question = "Which keeper lights lamp 4?"
+        assert asked.ask(question).usage.completion_tokens == LONG  # the premise
+        before = server.metrics().generated_tokens
 
         async def cancelled() -> None:
-            events = asked.aio.stream(["Which keeper lights lamp 3?"])
-            task = asyncio.create_task(asked.aio.ask("Which keeper lights lamp 4?"))
-            while server.metrics().running == 0 and not task.done():
+            task = asyncio.create_task(asked.aio.ask(question))
+            while server.metrics().generated_tokens == before and not task.done():
                 await asyncio.sleep(0.001)
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task
-            await events.aclose()
 
         asyncio.run(cancelled())
     assert until(lambda: server.metrics().running == 0)
+    assert server.metrics().generated_tokens - before < LONG
 
 
 def test_a_killed_server_is_a_clear_error_and_works_again_when_it_is_back(server: VllmServer) -> None:
