@@ -19,7 +19,6 @@ from rag.generate.shape import Shape, asked
 from rag.models.llm import LanguageModel, Message, Sampling
 from rag.models.sized import sized
 from rag.models.template import Template
-from rag.models.tokens import message_tokens
 from rag.types import Prompt, Token, Usage
 
 
@@ -74,6 +73,7 @@ class LanguageModelGenerator:
             self.structured,
             tokens=model.window - self.max_tokens,
             count=model.count,
+            measure=model.measure,
             budgets=self.budgets,
             more=more,
         )
@@ -100,7 +100,7 @@ class LanguageModelDecoding:
         self.prompts = prompts
         self.samplings = samplings
         self._outcomes: dict[int, Outcome] = {}
-        self._asked: dict[int, Outcome] = {}
+        self._asked: dict[int, tuple[Sequence[Message], Outcome]] = {}
         self._given = [0] * len(prompts)
         self._stopped: set[int] = set()
 
@@ -120,14 +120,21 @@ class LanguageModelDecoding:
         self._stopped.add(at)
 
     def given(self, at: int) -> tuple[int, ...] | None:
-        return self._asked[at].given if at in self._asked else None
+        return self._before(at).given
 
     def outcome(self, at: int) -> Outcome:
         if at not in self._stopped:
             return self._outcomes[at]
         # Also of a reply that has ended meanwhile, so that the same is said alone and in a batch.
-        asked = self._asked.get(at, Outcome())
-        return replace(asked, usage=replace(asked.usage, completion_tokens=self._given[at]))
+        if at not in self._asked:
+            return Outcome(usage=Usage(completion_tokens=self._given[at]))
+        messages, asked = self._asked[at]
+        read = sized(self.generator.model).measure(messages)
+        return replace(asked, usage=Usage(read, self._given[at], 1, estimated=True))
+
+    def _before(self, at: int) -> Outcome:
+        """What is known before the reply; nothing where the model was not asked."""
+        return self._asked[at][1] if at in self._asked else Outcome()
 
     def _write(self, at: int) -> Iterator[Token]:
         prompt, generator = self.prompts[at], self.generator
@@ -135,12 +142,15 @@ class LanguageModelDecoding:
             yield from self._abstained(at, "no-evidence", Usage())
             return
         model = sized(generator.model)
-        tokens = model.window - generator.max_tokens
         messages, given = render(
-            prompt, generator.template, tokens=tokens, count=model.count, budgets=generator.budgets
+            prompt,
+            generator.template,
+            tokens=model.window - generator.max_tokens,
+            count=model.count,
+            measure=model.measure,
+            budgets=generator.budgets,
         )
-        estimated = Usage(message_tokens(messages, model.count), 0, 1, estimated=True)
-        self._asked[at] = Outcome(usage=estimated, given=given, prompt=generator.template.version)
+        self._asked[at] = (messages, Outcome(given=given, prompt=generator.template.version))
         usage = Usage()
         held: list[Token] = []  # the first pieces wait until they cannot be the mark of abstention any more
         abstains: bool | None = None
@@ -162,7 +172,7 @@ class LanguageModelDecoding:
             return
         if abstains is None:
             yield from self._begun(at, held)
-        self._outcomes[at] = replace(self._asked[at], usage=usage)
+        self._outcomes[at] = replace(self._before(at), usage=usage)
 
     def _reply(self, at: int, messages: Sequence[Message]) -> Generator[Token | Usage, None, None]:
         yield from self.generator.model.stream(messages, self.samplings[at])
@@ -178,10 +188,9 @@ class LanguageModelDecoding:
 
     def _abstained(self, at: int, reason: Reason, usage: Usage) -> Iterator[Token]:
         if self.prompts[at].draft:
-            self._outcomes[at] = replace(self._asked.get(at, Outcome()), usage=usage, given=None)
+            self._outcomes[at] = replace(self._before(at), usage=usage, given=None)
             return
-        asked = self._asked.get(at, Outcome())
-        self._outcomes[at] = replace(asked, usage=usage, given=None, abstained=True, reason=reason)
+        self._outcomes[at] = replace(self._before(at), usage=usage, given=None, abstained=True, reason=reason)
         yield Token(SENTENCE)
 
 

@@ -33,17 +33,20 @@ def render(
     *,
     tokens: int,
     count: Callable[[str], int],
+    measure: Callable[[Sequence[Message]], int] | None = None,
     budgets: Budgets = UNBOUNDED,
     more: Mapping[str, str] | None = None,
 ) -> tuple[list[Message], tuple[int, ...]]:
     """The messages, and the numbers of the evidence that is in them.
 
-    Evidence is taken whole, best score first, as much as fits into `tokens`, as `count` counts them, beside the rest;
-    what is taken stands in the given order under its number, so that a number always means the same source. What
-    documents say is framed as data and cannot break out of its frame. A draft is the last message. Of the earlier turns
-    the newest are taken that fit their budget.
+    Where the prompt with all evidence has at most `tokens`, all is taken: one count of the whole. Otherwise evidence is
+    taken whole, best score first, as much as fits beside the rest, each piece counted apart. What is taken stands in
+    the given order under its number, so that a number always means the same source. What documents say is framed as
+    data and cannot break out of its frame. A draft is the last message. Of the earlier turns the newest are taken that
+    fit their budget.
 
     Args:
+        measure: how many tokens messages have as a prompt; by `count` where it is not given.
         more: fields of the template beside `FIELDS`.
 
     Raises:
@@ -57,19 +60,34 @@ def render(
         **(more or {}),
     }
     draft = [Message("assistant", prompt.draft)] if prompt.draft else []
+    blocks = [_block(number, part) for number, part in enumerate(prompt.evidence, 1)]
+
+    def laid_out(taken: Sequence[int]) -> tuple[list[Message], tuple[int, ...]]:
+        evidence, passages = joined([blocks[at] for at in taken])
+        messages = template.render({**values, "evidence": evidence}, {"evidence": passages})
+        return [*messages, *draft], tuple(at + 1 for at in taken)
+
+    whole = laid_out(range(len(blocks)))
+    if not blocks or (_within(budgets.evidence, blocks, count) and (measure or _measured(count))(whole[0]) <= tokens):
+        return whole
     left = tokens - message_tokens([*template.render(values), *draft], count)
     left = left if budgets.evidence is None else min(left, budgets.evidence)
-    blocks = [_block(number, part) for number, part in enumerate(prompt.evidence, 1)]
     costs = [count(block.text) + 1 for block in blocks]
     taken = _fitting(costs, prompt.evidence, tokens=left)
-    if blocks and not taken:
+    if not taken:
         raise ConfigError(
             f"llm.context_tokens: {max(0, left)} tokens are left for sources, the smallest needs {min(costs) - 1}",
             hint="raise it to the model's window, lower ask.generate.max_tokens, or make chunks smaller",
         )
-    evidence, passages = joined([blocks[at] for at in taken])
-    messages = template.render({**values, "evidence": evidence}, {"evidence": passages})
-    return [*messages, *draft], tuple(at + 1 for at in taken)
+    return laid_out(taken)
+
+
+def _measured(count: Callable[[str], int]) -> Callable[[Sequence[Message]], int]:
+    return lambda messages: message_tokens(messages, count)
+
+
+def _within(budget: int | None, blocks: Sequence[Block], count: Callable[[str], int]) -> bool:
+    return budget is None or count(joined(blocks)[0]) <= budget
 
 
 def _newest(

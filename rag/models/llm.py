@@ -112,3 +112,12 @@ class CountingModel(LanguageModel, Protocol):
     def count(self, text: str) -> int:
         """How many tokens a text has in a prompt; an estimate where the tokenizer is behind a server."""
         ...
+
+
+@runtime_checkable
+class MeasuringModel(CountingModel, Protocol):
+    """A chat model that says how long a whole prompt is, and need not tokenise it again when it is then asked."""
+
+    def prompt_tokens(self, messages: Sequence[Message]) -> int:
+        """How many tokens the prompt of these messages has, chat format included."""
+        ...

@@ -15,6 +15,8 @@ MESSAGE_TOKENS = 4
 
 def estimated_tokens(text: str) -> int:
     """An estimate on the safe side: four ASCII characters a token, two of other alphabets, one of CJK and symbols."""
+    if text.isascii():
+        return math.ceil(len(text) / 4)
     ascii_characters = wide = 0
     for character in text:
         code = ord(character)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rag.errors import ConfigError
-from rag.generate.prompt import FIELDS, render
+from rag.generate.prompt import FIELDS, Budgets, render
+from rag.models.llm import Message
 from rag.models.template import Template
 from rag.models.tokens import estimated_tokens
 from rag.types import Evidence, Location, Prompt, Span
@@ -110,6 +112,37 @@ def test_the_answer_prompt_says_that_sources_are_data_how_to_cite_and_how_to_dec
 def test_the_numbers_of_what_fitted_come_with_the_messages() -> None:
     prompt = Prompt(question="?", evidence=(evidence("short"), evidence("word " * 4000), evidence("also short")))
     assert render(prompt, TEMPLATE, tokens=1000, count=estimated_tokens)[1] == (1, 3)
+
+
+def test_a_prompt_that_fits_whole_is_measured_once_and_nothing_is_counted_apart() -> None:
+    prompt = Prompt(question="?", evidence=(evidence("short"), evidence("also short")))
+    measured: list[str] = []
+
+    def measure(messages: Sequence[Message]) -> int:
+        measured.append(messages[-1].content)
+        return 50
+
+    def count(text: str) -> int:
+        raise AssertionError(f"counted apart: {text}")
+
+    assert render(prompt, TEMPLATE, tokens=50, count=count, measure=measure)[1] == (1, 2)
+    assert len(measured) == 1
+    assert "also short" in measured[0]
+
+
+@pytest.mark.parametrize(("measured", "evidence_tokens"), [(1001, None), (10, 30)])
+def test_a_prompt_over_either_limit_is_cut_to_the_sources_that_fit(measured: int, evidence_tokens: int | None) -> None:
+    prompt = Prompt(question="?", evidence=(evidence("short"), evidence("word " * 4000)))
+    messages, given = render(
+        prompt,
+        TEMPLATE,
+        tokens=1000,
+        count=estimated_tokens,
+        measure=lambda _: measured,
+        budgets=Budgets(evidence=evidence_tokens),
+    )
+    assert given == (1,)
+    assert "word" not in messages[-1].content
 
 
 def test_the_ranges_of_a_message_are_the_texts_of_the_sources() -> None:

@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Generator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, cast
 
 import pytest
 from pydantic import ValidationError
 
 from rag.errors import ConfigError, MissingExtraError
-from rag.models.llm import Message
+from rag.models.llm import MeasuringModel, Message
 from rag.models.vllm import VllmModel
+from rag.models.vllm_engine import VllmEngine
 from rag.models.vllm_metrics import parse_metrics
 from rag.models.vllm_specs import VllmSpec
 from rag.pipeline.spec import PipelineSpec
+from rag.types import Usage
+
+if TYPE_CHECKING:
+    from vllm import RequestOutput, SamplingParams
+    from vllm.v1.engine.async_llm import AsyncLLM
 
 absent = pytest.mark.skipif(find_spec("vllm") is not None, reason="vLLM is installed here")
 
@@ -110,6 +119,58 @@ def test_without_vllm_asking_says_so_too(tmp_path: Path) -> None:
     with pytest.raises(MissingExtraError, match="llm `vllm` needs the package 'vllm'"):
         model.complete([Message("user", "?")])
     model.close()
+
+
+class Tokenizer:
+    """Counts how often it is asked; a token a character."""
+
+    def __init__(self) -> None:
+        self.encoded: list[str] = []
+
+    def __deepcopy__(self, memo: object) -> Tokenizer:
+        return self
+
+    def encode(self, text: str, *, add_special_tokens: bool) -> list[int]:
+        self.encoded.append(text)
+        return [ord(character) for character in text]
+
+    def apply_chat_template(self, conversation: list[dict[str, str]], **options: object) -> str:
+        return "".join(turn["content"] for turn in conversation)
+
+
+WINDOW = SimpleNamespace(max_model_len=100)
+
+
+class Engine(VllmEngine):
+    """Writes nothing, and remembers what it was asked."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        super().__init__("m")
+        self.tokenizer = tokenizer
+        self.asked: list[str] = []
+
+    def load(self) -> AsyncLLM:
+        return cast("AsyncLLM", SimpleNamespace(get_tokenizer=lambda: self.tokenizer, model_config=WINDOW))
+
+    def generate(self, prompt: Sequence[int], sampling: SamplingParams) -> Generator[RequestOutput, None, None]:
+        self.asked.append("".join(map(chr, prompt)))
+        reply = SimpleNamespace(text="Yes", token_ids=[1], finish_reason="stop", logprobs=None)
+        yield cast("RequestOutput", SimpleNamespace(outputs=[reply], num_cached_tokens=2, finished=True))
+
+
+def test_a_prompt_that_was_measured_is_not_tokenised_again_when_it_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(VllmModel, "_params", lambda self, sampling, *, streamed: None)
+    tokenizer = Tokenizer()
+    engine = Engine(tokenizer)
+    model = VllmModel(engine, name="m")
+    assert isinstance(model, MeasuringModel)
+    first, second = [Message("user", "Why?")], [Message("user", "Who?")]
+    assert model.prompt_tokens(first) == 4
+    assert model.complete(first).usage == Usage(4, 1, 1, cached_tokens=2)
+    assert tokenizer.encoded == ["Why?"]
+    assert model.prompt_tokens(first) == 4
+    assert model.complete(second).text == "Yes"  # not the prompt measured before
+    assert engine.asked == ["Why?", "Who?"]
 
 
 def test_a_model_that_was_never_asked_closes_without_being_loaded(tmp_path: Path) -> None:
