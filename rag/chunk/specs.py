@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from pydantic import Field, model_validator
 
 from rag.config.spec import Spec
+from rag.embed.specs import EmbedderSpec
 
 if TYPE_CHECKING:
     from rag.chunk.base import Chunker
+    from rag.config.problems import Path
+    from rag.config.view import Conflict, View
     from rag.resources import Resources
 
 Unit: TypeAlias = Literal["tokens", "characters", "words"]
@@ -65,6 +68,15 @@ class SizedSpec(ChunkerSpec):
         size = self.characters or self.words or self.tokens
         assert size is not None  # by _one_unit
         return size
+
+    def conflicts(self, pipeline: View, path: Path) -> Iterator[Conflict]:
+        if self.tokens is None or pipeline.value("ingest.index.dense") is None:
+            return
+        embedder = pipeline.get("ingest.embed", EmbedderSpec)
+        window = embedder.window() if embedder is not None else None
+        if window is not None and self.tokens > window:
+            message = f"expected at most {window}, the window of the embedder, got {self.tokens}"
+            yield (*path, "tokens"), message
 
 
 class OverlapSpec(SizedSpec):

@@ -42,16 +42,20 @@ def selections(spec: Spec) -> Mapped:
     return chosen
 
 
-def components(spec: Spec, path: Path = ()) -> Iterator[tuple[Path, Spec]]:
-    """Every component in a spec, with its path."""
+def specs(spec: Spec, path: Path = ()) -> Iterator[tuple[Path, Spec]]:
+    """Every spec in a spec, with its path."""
     for name in type(spec).model_fields:
         value = getattr(spec, name)
         for at, item in enumerate(value) if isinstance(value, tuple) else [(None, value)]:
             if isinstance(item, Spec):
                 inner = (*path, name) if at is None else (*path, name, at)
-                if "use" in type(item).model_fields:
-                    yield inner, item
-                yield from components(item, inner)
+                yield inner, item
+                yield from specs(item, inner)
+
+
+def components(spec: Spec) -> Iterator[tuple[Path, Spec]]:
+    """Every component in a spec, with its path."""
+    return ((path, inner) for path, inner in specs(spec) if "use" in type(inner).model_fields)
 
 
 def use_name(spec: Spec) -> str:

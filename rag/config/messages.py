@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
@@ -12,7 +12,7 @@ from rag import registry
 from rag.config.problems import Origin, Path, Problem, holds_secret, names_secret, without_login
 from rag.config.spec import Spec
 from rag.config.stage import use_of_field
-from rag.config.yaml import Node
+from rag.config.yaml import Node, scalar
 from rag.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -63,6 +63,8 @@ def explain(error: ValidationError, tree: Node, model: type[Spec], *, more_keys:
     for details in error.errors(include_url=False):
         path = _path(details, tree)
         kind = details["type"]
+        if kind == "too_short" and _length(tree.at(path)) >= details["ctx"]["min_length"]:
+            continue  # pydantic leaves out the items that are wrong, which are reported themselves
         if kind == "extra_forbidden":
             message = _unknown_key(str(path[-1]), known_keys(path[:-1], tree, model, more_keys))
             problems.append(Problem(_key(tree, path), path, message))
@@ -71,14 +73,40 @@ def explain(error: ValidationError, tree: Node, model: type[Spec], *, more_keys:
         elif (expectation := _expectation(kind, details.get("ctx", {}))) is not None:
             expected.setdefault(path, []).append(expectation)
         else:
-            at_key = isinstance(getattr(tree.at(path), "value", None), dict)
-            problems.append(Problem((_key if at_key else _value)(tree, path), path, _message(details)))
+            problems.append(problem_at(tree, path, _message(details)))
     for path, expectations in expected.items():
-        message = (
-            f"expected {' or '.join(dict.fromkeys(expectations))}, got {_got(tree, path)}{_guess(tree, path, error)}"
-        )
+        wanted, got = " or ".join(dict.fromkeys(expectations)), _got(tree.at(path), path)
+        message = f"expected {wanted}, got {got}{_guess(tree, path, error)}"
         problems.append(Problem(_value(tree, path), path, message))
     return problems
+
+
+def problem_at(tree: Node, path: Path, message: str) -> Problem:
+    """A problem of the value at `path`; it is shown at the key of what is a mapping, and of what is a default."""
+    at_key = isinstance(getattr(tree.at(path), "value", None), dict)
+    return Problem((_key if at_key else _value)(tree, path), path, message)
+
+
+def mistyped(tree: Node, read: object, path: Path = ()) -> Iterator[Problem]:
+    """Numbers in quotes, and true and false, that pydantic took for numbers. `read` is what the tree was read as.
+
+    A ``${VAR}`` may stand in quotes, which it needs between braces.
+    """
+    if isinstance(tree.value, dict):
+        for name, child in tree.value.items():
+            inner = read.get(name) if isinstance(read, Mapping) else getattr(read, name, None)
+            yield from mistyped(child, inner, (*path, name))
+    elif isinstance(tree.value, list):
+        if isinstance(read, list | tuple):
+            for at, (child, inner) in enumerate(zip(tree.value, read, strict=False)):
+                yield from mistyped(child, inner, (*path, at))
+    elif isinstance(read, int | float) and not isinstance(read, bool) and not tree.origin.variable:
+        wanted = _EXPECTED_TYPES["int" if isinstance(read, int) else "float"]
+        if isinstance(tree.value, bool):
+            yield Problem(tree.origin, path, f"expected {wanted}, got {_got(tree, path)}")
+        elif isinstance(tree.value, str) and not isinstance(scalar(tree.value.strip()), str):
+            got = f"got the text {_got(tree, path)}"
+            yield Problem(tree.origin, path, f"expected {wanted}, {got}; leave out the quotes")
 
 
 def known_keys(path: Path, tree: Node, model: type[Spec], more_keys: Iterable[str] = ()) -> list[str]:
@@ -162,8 +190,7 @@ def _unknown_key(name: str, known: list[str]) -> str:
     return f"unknown key (known: {', '.join(known)})" if known else "unknown key"
 
 
-def _got(tree: Node, path: Path) -> str:
-    node = tree.at(path)
+def _got(node: Node | None, path: Path) -> str:
     if node is None or node.value is None:
         return "nothing"
     if isinstance(node.value, dict):
@@ -185,8 +212,12 @@ def _guess(tree: Node, path: Path, error: ValidationError) -> str:
         if details["type"] == "literal_error" and _path(details, tree) == path and node is not None:
             names = [name.strip("' ") for name in str(details["ctx"]["expected"]).replace(" or ", ", ").split(",")]
             guess = registry.near(str(node.value), names)
-            return f"; did you mean {guess!r}?" if guess else ""
+            return f"; did you mean {guess!r}?" if guess and guess != node.value else ""
     return ""
+
+
+def _length(node: Node | None) -> int:
+    return len(node.value) if node is not None and isinstance(node.value, list) else 0
 
 
 def _count(number: object, noun: str) -> str:

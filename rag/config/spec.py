@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
+
+if TYPE_CHECKING:
+    from rag.config.problems import Path
+    from rag.config.view import Conflict, View
+
+Trait: TypeAlias = Literal["several-queries", "other-indexes", "quotes", "abstains"]
+"""What rules of one stage ask about the components of another: a transform may make several queries of one; what a
+retriever finds lies in other indexes than the pipeline's own; a generator quotes, no language model writes; it says
+nothing without evidence."""
 
 
 class Spec(BaseModel):
@@ -29,6 +39,18 @@ class Spec(BaseModel):
         Asked when a pipeline is validated, so it looks for packages and files and imports nothing.
         """
         return None
+
+    @property
+    def traits(self) -> frozenset[Trait]:
+        """What is true of it that rules of other stages ask about."""
+        return frozenset()
+
+    def conflicts(self, pipeline: View, path: Path) -> Iterable[Conflict]:
+        """What in the pipeline around it does not go with it, beyond `needs`; each with the path of what should change.
+
+        Asked when a pipeline is validated, of every spec in it. `path` is where this one stands.
+        """
+        return ()
 
     @classmethod
     def __get_pydantic_json_schema__(cls, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:

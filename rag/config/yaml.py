@@ -61,6 +61,16 @@ class Node:
             child = self.value[first]
         return child.at(rest) if child is not None else None
 
+    def without(self, path: Path) -> Node:
+        """The same tree less what stands at `path`, if anything does."""
+        first, rest = path[0], path[1:]
+        if not isinstance(self.value, dict) or first not in self.value:
+            return self
+        children = {name: child for name, child in self.value.items() if name != first}
+        if rest:
+            children[str(first)] = self.value[str(first)].without(rest)
+        return replace(self, value=children)
+
 
 def read(path: FilePath, *, name: str) -> Node:
     """The one document of a file; `name` is what messages call the file.

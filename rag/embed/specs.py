@@ -11,6 +11,10 @@ from rag.config.spec import Spec
 from rag.config.stage import Use
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rag.config.problems import Path as ValuePath
+    from rag.config.view import Conflict, View
     from rag.embed.base import Embedder
 
 
@@ -244,6 +248,11 @@ class LateSpec(EmbedderSpec):
 
     def has_token_states(self) -> bool:
         return True
+
+    def conflicts(self, pipeline: View, path: ValuePath) -> Iterator[Conflict]:
+        if pipeline.value("ingest.represent.by") == "prefix":
+            message = "'late' embeds documents, without what is put before a chunk: 'prefix' would change no vector"
+            yield ("ingest", "represent", "by"), message
 
     def build(self) -> Embedder:
         from rag.embed.late import LateEmbedder

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, TypeAlias
 
 from pydantic import Field, model_validator
 
 from rag.config.spec import Spec
+from rag.index.specs import Bm25Spec
 
 if TYPE_CHECKING:
+    from rag.config.problems import Path
+    from rag.config.view import Conflict, View
     from rag.enrich.asking import Asking
     from rag.enrich.base import Enricher
     from rag.enrich.doc2query import Scorer
@@ -184,6 +187,10 @@ class RepresentSpec(Spec):
     terms: int = Field(20, ge=1)
     """How many of a chunk's metadata terms take part, the heaviest first, for `tfidf-weighted`."""
 
+    def conflicts(self, pipeline: View, path: Path) -> Iterator[Conflict]:
+        if self.by == "tfidf-weighted" and pipeline.value("ingest.index.dense") is None:
+            yield (*path, "by"), "'tfidf-weighted' is a way to make vectors, ingest.index.dense is null"
+
 
 class MetadataFields(Spec):
     """A schema of fields."""
@@ -332,6 +339,12 @@ class Doc2QuerySpec(AskingSpec):
 
         package = missing_package("sentence_transformers", extra="hf")
         return package or missing_weights(self.cross_encoder, allow_download=False)
+
+    def conflicts(self, pipeline: View, path: Path) -> Iterator[Conflict]:
+        sparse = pipeline.get("ingest.index.sparse", Bm25Spec)
+        if sparse is not None and self.field not in sparse.fields:
+            message = f"{self.field!r} is not among ingest.index.sparse.fields: nothing would search the questions"
+            yield (*path, "field"), message
 
     def scorer(self, resources: Resources) -> Scorer:
         from rag.enrich.doc2query import EmbedderScorer

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
-from rag.config.spec import Spec
+from rag.config.spec import Spec, Trait
 
 if TYPE_CHECKING:
     from rag.generate.base import Generator
@@ -33,6 +33,10 @@ class ExtractiveSpec(GeneratorSpec):
     threshold: float | None = Field(None, ge=0, le=1)
     """Below this confidence (0 to 1) the answer is that the sources do not say; the calibrated value when absent."""
 
+    @property
+    def traits(self) -> frozenset[Trait]:
+        return frozenset({"quotes", "abstains"})
+
     def build(self, resources: Resources) -> Generator:
         from rag.generate.extractive import ExtractiveGenerator
 
@@ -56,6 +60,10 @@ class LlmSpec(GeneratorSpec):
     """The prompt template for answers in a schema, by name."""
     without_evidence: Literal["abstain", "answer"] = "abstain"
     """Where nothing was retrieved: say so, or let the model answer from what it knows."""
+
+    @property
+    def traits(self) -> frozenset[Trait]:
+        return frozenset({"abstains"} if self.without_evidence == "abstain" else ())
 
     def build(self, resources: Resources) -> Generator:
         from rag.generate.llm import LanguageModelGenerator

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
 from rag.config.spec import Spec
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rag.config.problems import Path as ValuePath
+    from rag.config.view import Conflict, View
     from rag.index.counts import CorpusCounts
     from rag.index.directory import IndexDirectory
 
@@ -27,8 +31,13 @@ class CountsSpec(Spec):
 class LocalCountsSpec(CountsSpec):
     """The pipeline's own documents: a count says what they cover, not what a model has seen."""
 
-    needs: ClassVar[tuple[str, ...]] = ("ingest.index.ngrams",)
     use: Literal["local"] = "local"
+
+    def conflicts(self, pipeline: View, path: ValuePath) -> Iterator[Conflict]:
+        # Null by default, so that its own place is in no file.
+        if pipeline.value("ingest.index.ngrams") is None:
+            message = "'local' counts phrases in the pipeline's own documents: set `ingest.index.ngrams: {}`"
+            yield (*path, "use"), message
 
     def build(self, index: IndexDirectory) -> CorpusCounts:
         from rag.index.counts_local import LocalCounts

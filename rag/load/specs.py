@@ -10,6 +10,10 @@ from pydantic import Field
 from rag.config.spec import Spec
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rag.config.problems import Path
+    from rag.config.view import Conflict, View
     from rag.load.base import Connector
     from rag.resources import Resources
 
@@ -64,3 +68,7 @@ class ParseSpec(Spec):
         if self.ocr == "off" or find_spec("rapidocr") is not None:
             return None
         return "OCR needs the package 'rapidocr': pip install \"ragloom[docs]\""
+
+    def conflicts(self, pipeline: View, path: Path) -> Iterator[Conflict]:
+        if missing := self.missing():
+            yield (*path, "ocr"), missing

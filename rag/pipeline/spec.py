@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, ValidationInfo, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from rag import library
@@ -16,7 +16,7 @@ from rag.chunk.specs import ChunkerSpec, RecursiveSpec
 from rag.cite.specs import CheckedSpec, CiterSpec
 from rag.compress.specs import CompressorSpec, WholeChunksSpec
 from rag.config import dump, layers
-from rag.config.messages import explain
+from rag.config.messages import explain, mistyped, problem_at
 from rag.config.problems import InvalidConfigError, Origin, dotted
 from rag.config.problems import Path as ValuePath
 from rag.config.spec import Spec
@@ -34,6 +34,8 @@ from rag.pipeline.dynamic_spec import DynamicSpec
 from rag.query.specs import QueryTransformSpec
 from rag.rerank.specs import RerankerSpec
 from rag.retrieve.specs import DenseRetrieverSpec, FuserSpec, RetrieverSpec, SparseRetrieverSpec, ZScoreSpec
+
+_FROM_FILES = object()
 
 FILE_KEYS = ("extends", "presets")
 """Keys of a file that say what lies under it; they are gone when the layers have been put together."""
@@ -100,7 +102,9 @@ class PipelineSpec(Spec):
     """From a question to a cited answer."""
 
     @model_validator(mode="after")
-    def _stages_fit(self) -> PipelineSpec:
+    def _stages_fit(self, info: ValidationInfo) -> PipelineSpec:
+        if info.context is _FROM_FILES:
+            return self  # `_load` looks for itself, to report all of it along with what else is wrong
         found = [
             InitErrorDetails(
                 type=PydanticCustomError("conflict", "{message}", {"message": message}), loc=path, input=None
@@ -172,17 +176,32 @@ def _load(source: Node | Path, *, environ: Mapping[str, str] | None, overrides: 
         environ=os.environ if environ is None else environ,
         overrides=overrides,
     )
-    problems = list(gathered.problems)
-    unresolved = {problem.path for problem in problems}
+    tree, problems = gathered.tree, list(gathered.problems)
     try:
-        spec = PipelineSpec.model_validate(gathered.tree.plain)
+        spec = _read(tree)
     except ValidationError as error:
-        found = explain(error, gathered.tree, PipelineSpec, more_keys=FILE_KEYS)
+        unresolved = {problem.path for problem in problems}
+        found = explain(error, tree, PipelineSpec, more_keys=FILE_KEYS)
         problems += [problem for problem in found if problem.path not in unresolved]
-        raise InvalidConfigError(problems) from None
+        for problem in problems:  # left out, so that what the rest does not agree on is reported along with it
+            tree = tree.without(_stage(problem.path))
+        spec = _read(tree)
+    problems += mistyped(tree, spec)
+    wrong = {_stage(problem.path) for problem in problems}
+    problems += [problem_at(gathered.tree, path, message) for path, message in conflicts(spec, wrong=wrong)]
     if problems:
         raise InvalidConfigError(problems)
-    return Loaded(spec, dict(_origins(gathered.tree, ())), gathered.files)
+    return Loaded(spec, dict(_origins(tree, ())), gathered.files)
+
+
+def _read(tree: Node) -> PipelineSpec:
+    """The pipeline as it is written, its stages not yet held against each other."""
+    return PipelineSpec.model_validate(tree.plain, context=_FROM_FILES)
+
+
+def _stage(path: ValuePath) -> ValuePath:
+    """Where the stage stands that a path lies in."""
+    return path[:2] if path[0] in ("ingest", "ask") else path[:1]
 
 
 def _origins(node: Node, path: ValuePath) -> list[tuple[str, Origin]]:

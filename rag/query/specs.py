@@ -6,16 +6,20 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from rag.config.spec import Spec
+from rag.config.spec import Spec, Trait
 
 if TYPE_CHECKING:
-    from collections.abc import Set
+    from collections.abc import Iterator, Set
 
+    from rag.config.problems import Path
+    from rag.config.view import Conflict, View
     from rag.models.llm import Sampling
     from rag.query.asking import Asker
     from rag.query.bandit_state import BanditState
     from rag.query.base import QueryTransform
     from rag.resources import Resources
+
+_INDEXES = "ingest.index."
 
 Strategy = Literal["none", "paraphrase", "simplify", "disambiguate", "expand", "clarify"]
 
@@ -30,6 +34,20 @@ class QueryTransformSpec(Spec):
     def several(self) -> bool:
         """Whether it may make more than one query of one, so that their rankings have to be fused."""
         return True
+
+    @property
+    def traits(self) -> frozenset[Trait]:
+        return frozenset({"several-queries"} if self.several else ())
+
+    def conflicts(self, pipeline: View, path: Path) -> Iterator[Conflict]:
+        """A change of one kind of retrieval alone, where every retriever is known to be of another kind."""
+        retrievers = pipeline.specs("ask.retrieve")
+        used = [{need for need in spec.needs if need.startswith(_INDEXES)} for spec in retrievers]
+        for need in self.needs:
+            if need.startswith(_INDEXES) and all(known and need not in known for known in used):
+                kind = need.removeprefix(_INDEXES)
+                message = f"{self.use!r} changes what {kind} retrieval searches for, ask.retrieve has none"
+                yield (*path, "use"), message
 
     def build(self, resources: Resources) -> QueryTransform:
         """Make the component; every subclass does."""
@@ -269,12 +287,12 @@ class BanditSpec(AskingSpec):
 
     def stored(self) -> BanditState:
         """What was learnt, and where rewards go."""
-        from pathlib import Path
+        from pathlib import Path as FilePath
 
         from rag.query.bandit_state import BanditState
         from rag.query.features import FEATURES
 
-        return BanditState(Path(self.state), features=FEATURES, prior=self.prior)
+        return BanditState(FilePath(self.state), features=FEATURES, prior=self.prior)
 
     def build(self, resources: Resources) -> QueryTransform:
         from rag.models.llm import Sampling

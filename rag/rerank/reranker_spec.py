@@ -6,9 +6,14 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
+from rag.config.dump import use_name
 from rag.config.spec import Spec
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rag.config.problems import Path
+    from rag.config.view import Conflict, View
     from rag.rerank.base import Reranker
     from rag.resources import Resources
 
@@ -21,9 +26,33 @@ class RerankerSpec(Spec):
     keep: int = Field(10, ge=1, le=10_000)
     """How many chunks to keep."""
 
+    def conflicts(self, pipeline: View, path: Path) -> Iterator[Conflict]:
+        retrievers = [*pipeline.specs("ask.retrieve"), *pipeline.specs("ask.dynamic.elsewhere")]
+        elsewhere = [use_name(spec) for spec in retrievers if "other-indexes" in spec.traits]
+        if elsewhere and "ingest.index.dense" in self.needs:
+            message = f"{self.use!r} compares vectors of the pipeline's own index"
+            yield (*path, "use"), f"{message}, {elsewhere[0]!r} gives chunks of others"
+
     def build(self, resources: Resources) -> Reranker:
         """Make the component; every subclass does."""
         raise NotImplementedError(type(self).__name__)
+
+
+class LayoutSpec(RerankerSpec):
+    """What rerankers have in common that place chunks for the reader, whatever their scores."""
+
+    keep: int = Field(8, ge=1, le=10_000)
+    """How many chunks to keep; no more than ``ask.compress`` does, which would cut from the end."""
+
+    def conflicts(self, pipeline: View, path: Path) -> Iterator[Conflict]:
+        yield from super().conflicts(pipeline, path)
+        if path[-1] != len(pipeline.specs("ask.rerank")) - 1:
+            yield (*path, "use"), f"{self.use!r} must be the last of ask.rerank: what follows undoes it"
+            return
+        kept = pipeline.get("ask.compress.keep", int)
+        if kept is not None and kept < self.keep:
+            message = f"ask.compress keeps {kept} chunks and would cut from the end, where {self.use!r} puts good ones"
+            yield (*path, "keep"), f"expected at most {kept}, got {self.keep}: {message}"
 
 
 class ScoringSpec(RerankerSpec):

@@ -6,11 +6,16 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
+from rag.embed.specs import EmbedderSpec
 from rag.rerank.llm_specs import LLM
+from rag.rerank.reranker_spec import LayoutSpec, ScoringSpec
 from rag.rerank.reranker_spec import RerankerSpec as RerankerSpec
-from rag.rerank.reranker_spec import ScoringSpec
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rag.config.problems import Path
+    from rag.config.view import Conflict, View
     from rag.models.cross_encoder import PairScorer
     from rag.models.token_encoder import TokenEncoder
     from rag.rerank.base import Reranker
@@ -173,6 +178,13 @@ class LateInteractionSpec(ScoringSpec):
             self.model, allow_download=self.allow_download
         )
 
+    def conflicts(self, pipeline: View, path: Path) -> Iterator[Conflict]:
+        yield from super().conflicts(pipeline, path)
+        embedder = pipeline.get("ingest.embed", EmbedderSpec)
+        if self.model is None and embedder is not None and not embedder.has_token_states():
+            given = f"which {embedder.use!r} as set in ingest.embed does not give"
+            yield (*path, "use"), f"{self.use!r} needs token states, {given}: set its `model`"
+
     def encoder(self, resources: Resources) -> TokenEncoder:
         """The encoder, shared with every stage that names it with the same options."""
         from rag.models.token_cache import CachedTokenEncoder
@@ -230,12 +242,10 @@ class TrainedSpec(ScoringSpec):
         )
 
 
-class OrderSpec(RerankerSpec):
+class OrderSpec(LayoutSpec):
     """The order in which a language model reads: the best at both ends, or last. Stands at the end of the list."""
 
     use: Literal["order"] = "order"
-    keep: int = Field(8, ge=1, le=10_000)
-    """How many chunks to keep; no more than ``ask.compress`` does, which would cut from the end."""
     layout: Literal["ends", "last"] = "ends"
     """`ends`: the best first, the second best last, and so on inwards (arXiv 2410.05983); `last`: the best last."""
 
@@ -245,7 +255,7 @@ class OrderSpec(RerankerSpec):
         return OrderReranker(keep=self.keep, layout=self.layout)
 
 
-class CanonicalOrderSpec(RerankerSpec):
+class CanonicalOrderSpec(LayoutSpec):
     """Lays the chunks out as they were served before, so that an engine's prefix cache finds them (arXiv 2606.19667).
 
     For a language model with prefix caching (vLLM). Stands at the end of the list.

@@ -7,10 +7,15 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field
 
 from rag.config.stage import Use
+from rag.embed.specs import EmbedderSpec
 from rag.index.specs import DenseIndexSpec, ExactSpec
 from rag.retrieve.retriever_spec import RetrieverSpec
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rag.config.problems import Path
+    from rag.config.view import Conflict, View
     from rag.index.learned_sparse import LearnedSparseIndex
     from rag.index.multivector import MultiVectorIndex
     from rag.index.muvera import FixedDimensionalEncoding
@@ -66,6 +71,12 @@ class MultiVectorSpec(RetrieverSpec):
         return missing_package("sentence_transformers", extra="hf") or missing_weights(
             self.model, allow_download=self.allow_download
         )
+
+    def conflicts(self, pipeline: View, path: Path) -> Iterator[Conflict]:
+        embedder = pipeline.get("ingest.embed", EmbedderSpec)
+        if self.model is None and embedder is not None and not embedder.has_token_states():
+            given = f"which {embedder.use!r} as set in ingest.embed does not give"
+            yield (*path, "use"), f"{self.use!r} needs token states, {given}: set its `model`"
 
     def encoder(self, resources: Resources) -> TokenEncoder:
         """The encoder, shared with every stage that names it with the same options."""

@@ -6,9 +6,14 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
+from rag.index.specs import Bm25Spec, SparseIndexSpec
 from rag.retrieve.retriever_spec import RetrieverSpec
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rag.config.problems import Path
+    from rag.config.view import Conflict, View
     from rag.resources import Resources
     from rag.retrieve.base import Retriever
 
@@ -28,6 +33,11 @@ class Rm3Spec(RetrieverSpec):
     """The weight of the question's own words; the rest is that of the others. 0.5 is usual, and drifts further."""
     common: float = Field(0.1, gt=0, le=1)
     """Words of more than this share of all chunks are not taken."""
+
+    def conflicts(self, pipeline: View, path: Path) -> Iterator[Conflict]:
+        sparse = pipeline.get("ingest.index.sparse", SparseIndexSpec)
+        if sparse is not None and not isinstance(sparse, Bm25Spec):
+            yield (*path, "use"), f"'rm3' weighs the terms of 'bm25', ingest.index.sparse is {sparse.use!r}"
 
     def build(self, resources: Resources) -> Retriever:
         from rag.retrieve.rm3 import Rm3Retriever

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
-from rag.config.spec import Spec
+from rag.config.spec import Spec, Trait
 from rag.retrieve.retriever_spec import RetrieverSpec
 
 if TYPE_CHECKING:
@@ -43,6 +43,10 @@ class SourcesSpec(RetrieverSpec):
         if len(set(paths)) < len(paths):
             raise ValueError("two sources have the same index")
         return sources
+
+    @property
+    def traits(self) -> frozenset[Trait]:
+        return frozenset({"other-indexes"})
 
     def opened(self, resources: Resources) -> Sources:
         from rag.retrieve.sources import Source, Sources

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
+from rag.config.dump import use_name
 from rag.config.spec import Spec
 from rag.retrieve.encoded_specs import ENCODED
 from rag.retrieve.feedback_specs import FEEDBACK
@@ -13,6 +14,10 @@ from rag.retrieve.retriever_spec import RetrieverSpec as RetrieverSpec
 from rag.retrieve.sources_specs import SEVERAL_INDEXES
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rag.config.problems import Path
+    from rag.config.view import Conflict, View
     from rag.resources import Resources
     from rag.retrieve.base import Fuser, Retriever
 
@@ -69,14 +74,25 @@ class FuserSpec(Spec):
         raise NotImplementedError(type(self).__name__)
 
 
-class ZScoreSpec(FuserSpec):
+class WeighingSpec(FuserSpec):
+    """Options of a fuser that adds up what the retrievers say."""
+
+    weights: tuple[Weight, ...] | None = None
+    """One weight for each retriever, in their order; all 1 when absent."""
+
+    def conflicts(self, pipeline: View, path: Path) -> Iterator[Conflict]:
+        retrievers = len(pipeline.specs("ask.retrieve"))
+        if self.weights is not None and len(self.weights) != retrievers:
+            expected = f"expected one weight for each of {retrievers} retrievers"
+            yield (*path, "weights"), f"{expected}, got {len(self.weights)}"
+
+
+class ZScoreSpec(WeighingSpec):
     """Sum of standardised scores. Over the collection, a retriever that tells nothing apart adds nothing."""
 
     use: Literal["zscore"] = "zscore"
     over: Literal["collection", "list"] = "collection"
     """What a score is standardised over: all chunks of the index, or the chunks that were retrieved."""
-    weights: tuple[Weight, ...] | None = None
-    """One weight for each retriever, in their order; all 1 when absent."""
 
     def build(self, resources: Resources) -> Fuser:
         if self.over == "collection":
@@ -88,7 +104,7 @@ class ZScoreSpec(FuserSpec):
         return ListZScoreFuser(keep=self.keep, weights=self.weights)
 
 
-class LogOddsSpec(FuserSpec):
+class LogOddsSpec(WeighingSpec):
     """Sum of log-odds: how improbable a score is among those of all chunks, as if retrievers were independent.
 
     Scores are taken to be spread as Student's t; needs no labels. Between two retrievers it rewards a chunk that both
@@ -100,8 +116,6 @@ class LogOddsSpec(FuserSpec):
     """Degrees of freedom: fewer allow for more chunks far above the mean, and so make less of each; even."""
     clip: float = Field(1e-12, ge=1e-15, lt=0.5)
     """No probability is nearer to 0 or 1. A larger value levels the best chunks: 1e-6 does harm."""
-    weights: tuple[Weight, ...] | None = None
-    """One weight for each retriever, in their order; all 1 when absent."""
 
     def build(self, resources: Resources) -> Fuser:
         from rag.retrieve.logodds import LogOddsFuser
@@ -109,14 +123,12 @@ class LogOddsSpec(FuserSpec):
         return LogOddsFuser(keep=self.keep, degrees=self.degrees, clip=self.clip, weights=self.weights)
 
 
-class RrfSpec(FuserSpec):
+class RrfSpec(WeighingSpec):
     """Reciprocal rank fusion: the sum of 1 / (constant + rank). Looks at ranks alone."""
 
     use: Literal["rrf"] = "rrf"
     constant: int = Field(60, ge=1)
     """Flattens the difference between the first and the tenth."""
-    weights: tuple[Weight, ...] | None = None
-    """One weight for each retriever, in their order; all 1 when absent."""
 
     def build(self, resources: Resources) -> Fuser:
         from rag.retrieve.rrf import RrfFuser
@@ -124,12 +136,10 @@ class RrfSpec(FuserSpec):
         return RrfFuser(keep=self.keep, constant=self.constant, weights=self.weights)
 
 
-class WeightedSpec(FuserSpec):
+class WeightedSpec(WeighingSpec):
     """Sum of scores scaled to 0..1 by the smallest and largest of each list."""
 
     use: Literal["weighted"] = "weighted"
-    weights: tuple[Weight, ...] | None = None
-    """One weight for each retriever, in their order; all 1 when absent."""
 
     def build(self, resources: Resources) -> Fuser:
         from rag.retrieve.weighted import WeightedFuser
@@ -137,12 +147,10 @@ class WeightedSpec(FuserSpec):
         return WeightedFuser(keep=self.keep, weights=self.weights)
 
 
-class DbsfSpec(FuserSpec):
+class DbsfSpec(WeighingSpec):
     """Distribution-based score fusion: each list scaled by its mean and three standard deviations."""
 
     use: Literal["dbsf"] = "dbsf"
-    weights: tuple[Weight, ...] | None = None
-    """One weight for each retriever, in their order; all 1 when absent."""
 
     def build(self, resources: Resources) -> Fuser:
         from rag.retrieve.dbsf import DbsfFuser
@@ -154,6 +162,14 @@ class SingleSpec(FuserSpec):
     """The ranking of a single retriever, as it is. Refuses more than one."""
 
     use: Literal["single"] = "single"
+
+    def conflicts(self, pipeline: View, path: Path) -> Iterator[Conflict]:
+        retrievers = len(pipeline.specs("ask.retrieve"))
+        if retrievers > 1:
+            yield (*path, "use"), f"'single' takes one retriever, ask.retrieve has {retrievers}"
+        transforms = pipeline.specs("ask.transform")
+        if several := [use_name(spec) for spec in transforms if "several-queries" in spec.traits]:
+            yield (*path, "use"), f"'single' takes one query, {', '.join(map(repr, several))} makes several"
 
     def build(self, resources: Resources) -> Fuser:
         from rag.retrieve.single import SingleFuser

@@ -89,6 +89,7 @@ class LlmAskedSpec(QueryBuilderSpec):
     """One query that the language model words from the question, the draft and the sentence in doubt."""
 
     needs: ClassVar[tuple[str, ...]] = ("llm",)
+    asks_anew: ClassVar[bool] = True
     use: Literal["llm-asked"] = "llm-asked"
     prompt: str = "trigger-query"
     """The prompt template, by name: ``{question}``, ``{draft}`` and ``{sentence}``."""
@@ -112,6 +113,3 @@ BUILT_IN: tuple[type[QueryBuilderSpec], ...] = (
     NewNamesSpec,
     LlmAskedSpec,
 )
-
-SAME_AGAIN = ("auto", "sentence", "masked", "draft", "question+draft", "new-names")
-"""Those that have nothing but the question to ask while nothing is written."""

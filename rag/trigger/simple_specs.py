@@ -7,9 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field
 
 from rag.config.stage import Use
-from rag.trigger.trigger_spec import TriggerSpec
+from rag.trigger.trigger_spec import QueryBuilderSpec, TriggerSpec
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rag.config.problems import Path
+    from rag.config.view import Conflict, View
     from rag.resources import Resources
     from rag.trigger.base import Trigger
 
@@ -36,6 +40,12 @@ class NeverSpec(TriggerSpec):
     def skips(self) -> bool:
         return True
 
+    def conflicts(self, pipeline: View, path: Path) -> Iterator[Conflict]:
+        alone = pipeline.value("ask.dynamic.trigger") is self
+        if alone and any("abstains" in generator.traits for generator in pipeline.specs("ask.generate")):
+            message = "'never' gives no evidence, and without any ask.generate abstains from every answer"
+            yield (*path, "use"), f"{message}: set ask.generate to {{use: llm, without_evidence: answer}}"
+
     def build(self, resources: Resources) -> Trigger:
         from rag.trigger.plain import Never
 
@@ -52,6 +62,15 @@ class MarginSpec(TriggerSpec):
     """What the best must score, on the scale of whoever scored last; null: anything."""
     elsewhere: bool = False
     """Look in `ask.dynamic.elsewhere` rather than search the same index with another query."""
+
+    def conflicts(self, pipeline: View, path: Path) -> Iterator[Conflict]:
+        yield from super().conflicts(pipeline, path)
+        if self.elsewhere and pipeline.value("ask.dynamic.elsewhere") is None:
+            yield (*path, "elsewhere"), "ask.dynamic.elsewhere is null: there is no second source to look in"
+        query = pipeline.get("ask.dynamic.query", QueryBuilderSpec)
+        if not self.elsewhere and query is not None and not query.asks_anew:
+            message = f"'margin' would search for the same again with the query builder {query.use!r}"
+            yield ("ask", "dynamic", "query", "use"), f"{message}: set it to llm-asked, or the trigger's `elsewhere`"
 
     def build(self, resources: Resources) -> Trigger:
         from rag.trigger.margin import Margin

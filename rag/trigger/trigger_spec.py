@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
+from rag.config.dump import use_name
 from rag.config.spec import Spec
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rag.config.problems import Path
+    from rag.config.view import Conflict, View
     from rag.resources import Resources
     from rag.trigger.base import QueryBuilder, Trigger
 
@@ -24,6 +29,12 @@ class TriggerSpec(Spec):
         """Whether it may leave out retrieval altogether, so that the generator has to write without evidence."""
         return False
 
+    def conflicts(self, pipeline: View, path: Path) -> Iterator[Conflict]:
+        for generator in pipeline.specs("ask.generate"):
+            if self.writes and "quotes" in generator.traits:
+                written = f"looks at how the language model writes, ask.generate is {use_name(generator)!r}"
+                yield (*path, "use"), f"{self.use!r} {written}: set it to llm"
+
     def build(self, resources: Resources) -> Trigger:
         """Make the component; every subclass does."""
         raise NotImplementedError(type(self).__name__)
@@ -32,6 +43,8 @@ class TriggerSpec(Spec):
 class QueryBuilderSpec(Spec):
     """Options of what says what to retrieve with, once a trigger has said when."""
 
+    asks_anew: ClassVar[bool] = False
+    """Whether it has another thing to ask than the question while nothing is written."""
     use: str
     """The component's name."""
 

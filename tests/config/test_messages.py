@@ -1,13 +1,16 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from typing import Literal
 
 import pytest
 
 from rag import registry
-from rag.config.problems import InvalidConfigError
+from rag.config.problems import InvalidConfigError, Path
+from rag.config.view import Conflict, View
 from rag.pipeline.spec import PipelineSpec
+from rag.retrieve.specs import FuserSpec
 
 
 def problems(text: str, environ: Mapping[str, str] | None = None) -> str:
@@ -168,3 +171,84 @@ def test_no_problem_shows_a_secret(text: str, environ: Mapping[str, str]) -> Non
 def test_a_literal_key_is_answered_with_how_to_name_it() -> None:
     text = "llm: {use: openai, base_url: 'http://x/v1', model: m, api_key: hunter2}"
     assert heads(text) == ["<text>:1:55: llm.api_key: unknown key; did you mean `api_key_env`?"]
+
+
+@pytest.mark.parametrize(
+    ("text", "head"),
+    [
+        (
+            'ask: {fuse: {keep: "5"}}',
+            "<text>:1:20: ask.fuse.keep: expected a whole number, got the text '5'; leave out the quotes",
+        ),
+        ("ask: {fuse: {keep: true}}", "<text>:1:20: ask.fuse.keep: expected a whole number, got true"),
+        (
+            "ask: {fuse: {weights: [1, '.5']}}",
+            "<text>:1:27: ask.fuse.weights.1: expected a number, got the text '.5'; leave out the quotes",
+        ),
+        ("version: '1'", "<text>:1:10: version: expected 1, got '1'"),
+    ],
+)
+def test_text_and_truth_values_are_no_numbers(text: str, head: str) -> None:
+    assert heads(text) == [head]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ask: {fuse: {keep: '${K}'}}",  # between braces, a variable has to stand in quotes
+        "ask: {fuse: {keep: 5.0}}",
+        "ask: {fuse: {weights: [1, 2]}}",
+        "ingest: {embed: {allow_download: on}}",
+    ],
+)
+def test_what_yaml_users_write_for_numbers_and_truth_values_is_taken(text: str) -> None:
+    PipelineSpec.from_yaml(text, environ={"K": "5"})
+
+
+def test_stages_that_do_not_fit_are_reported_along_with_values_that_are_wrong() -> None:
+    text = """\
+    ingest: {index: {dense: null}}
+    ask:
+      fuse: {keep: 0}
+      rerank: [{use: order}, {use: dedupe}]
+    """
+    assert heads(text) == [
+        "<text>:1:25: ingest.index.dense: is null, but ask.retrieve.0 (dense) needs it",
+        "<text>:3:16: ask.fuse.keep: expected at least 1, got 0",
+        "<text>:4:18: ask.rerank.0.use: 'order' must be the last of ask.rerank: what follows undoes it",
+    ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ask: {rerank: [{use: order, keep: 20}], compress: {use: none, keep: x}}",  # 8, the default, would be too few
+        "ask: {fuse: {use: single}, retrieve: [{use: sparse, k: 0}]}",  # 2, the default, would be too many
+        "llm: {use: opnai}\nask: {generate: {use: llm}}",
+        "llm: {use: transformers, model: '${GONE}'}\ningest: {chunk: {tokens: '300'}}",
+    ],
+)
+def test_a_rule_says_nothing_about_a_part_that_is_itself_wrong(text: str) -> None:
+    wrong = ("compress.keep", "retrieve.0.k", "llm.use", "llm.model", "chunk.tokens")
+    assert all(any(part in head for part in wrong) and "expected at most 254" not in head for head in heads(text))
+
+
+class PickySpec(FuserSpec):
+    """A plug-in that minds what stands around it."""
+
+    use: Literal["picky"] = "picky"
+    least: int = 3
+    """How many rerankers it wants."""
+
+    def conflicts(self, pipeline: View, path: Path) -> Iterator[Conflict]:
+        found = len(pipeline.specs("ask.rerank"))
+        if found < self.least:
+            yield (*path, "least"), f"wants {self.least} rerankers, ask.rerank has {found}"
+
+
+def test_a_component_of_another_package_brings_rules_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "_registered", {})
+    registry.register("fuse", PickySpec)
+    assert heads("ask: {fuse: {use: picky, least: 1}}") == [
+        "<text>:1:33: ask.fuse.least: wants 1 rerankers, ask.rerank has 0"
+    ]
