@@ -409,7 +409,9 @@ class Reuse:
 
     `reused` and `recomputed` are those of the prompts. On top of these, `read_alone` are those of passages that were
     not kept yet, `measured` those that ran through the first layers only, to find which to compute again. `from_memory`
-    and `from_disk` count passages by where they were.
+    and `from_disk` count passages by where they were. `from_prompt` are those of the reused that stood in the prompt
+    read before, the same passages in the same order or parts of them; `questions` counts questions that had been read
+    behind it, so that they were not read again. `apart` says why that prompt did not serve, where it did not.
     """
 
     reused: int = 0
@@ -418,6 +420,9 @@ class Reuse:
     measured: int = 0
     from_memory: int = 0
     from_disk: int = 0
+    from_prompt: int = 0
+    questions: int = 0
+    apart: str = ""
 
     def __add__(self, other: Reuse) -> Reuse:
         return Reuse(
@@ -427,6 +432,33 @@ class Reuse:
             self.measured + other.measured,
             self.from_memory + other.from_memory,
             self.from_disk + other.from_disk,
+            self.from_prompt + other.from_prompt,
+            self.questions + other.questions,
+            self.apart or other.apart,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class CacheKept:
+    """What stayed of prompts' keys and values while replies were written (``llm.compress_cache``).
+
+    `cache_entries` are those of the whole prompts, over all layers and key heads, `kept_entries` what stayed of them;
+    both in bytes too.
+    """
+
+    cache_method: str
+    cache_entries: int
+    kept_entries: int
+    cache_bytes: int
+    kept_bytes: int
+
+    def __add__(self, other: CacheKept) -> CacheKept:
+        return CacheKept(
+            self.cache_method,
+            self.cache_entries + other.cache_entries,
+            self.kept_entries + other.kept_entries,
+            self.cache_bytes + other.cache_bytes,
+            self.kept_bytes + other.kept_bytes,
         )
 
 
@@ -436,7 +468,8 @@ class Usage:
 
     `cached_tokens` are those of the prompt that the engine found in its cache and did not compute again. `price` is in
     the currency of the pipeline's price table, 0 without one.
-    `reuse` says more of `cached_tokens` where a model keeps passages.
+    `reuse` says more of `cached_tokens` where a model keeps passages, `kept` what was written from where a model drops
+    a part of its cache.
     """
 
     prompt_tokens: int = 0
@@ -446,6 +479,12 @@ class Usage:
     cached_tokens: int = 0
     price: float = 0.0
     reuse: Reuse | None = None
+    kept: CacheKept | None = None
+
+    @property
+    def kept_notes(self) -> Meta:
+        """`kept` for a stage's notes; nothing where everything is."""
+        return {} if self.kept is None else asdict(self.kept)
 
     @property
     def reuse_notes(self) -> Meta:
@@ -462,6 +501,7 @@ class Usage:
             self.cached_tokens + other.cached_tokens,
             self.price + other.price,
             sum(both, Reuse()) if both else None,
+            self.kept + other.kept if self.kept and other.kept else self.kept or other.kept,
         )
 
 
@@ -501,7 +541,8 @@ class Answer:
     that named no given source; `uncited` are the ranges of sentences that state something and name no source, where
     the citer looks for them. `prompt` is the name and version of the template that a model was asked with. `data` is
     the value of an answer that was asked for in a schema, an object of that model or plain JSON, and `fields` say what
-    its values rest on; `text` is then its JSON.
+    its values rest on; `text` is then its JSON. `signals` say by name how sure the generator was, and what
+    ``ask.abstain`` measured.
     """
 
     query: str
@@ -517,6 +558,7 @@ class Answer:
     prompt: str = ""
     data: object = None
     fields: tuple[FieldCitation, ...] = ()
+    signals: Mapping[str, float] = field(default_factory=dict)
     trace: Trace = field(default=Trace(), compare=False)
 
 

@@ -16,6 +16,7 @@ from rag.errors import ConfigError
 from rag.models.attention import AttendingModel, AttentionPrompt, Head
 from rag.models.attention_heads import Heads, anatomy_of, heads_for
 from rag.models.attention_prompt import attention_prompt
+from rag.models.passages import canonical
 from rag.models.template import Template, as_data
 from rag.types import Chunk, Query, Usage
 
@@ -35,6 +36,8 @@ class AttendedSentences:
         heads: whose attention counts; ``"last"``, those of the last layer, is the paper's.
         template: of the generate stage: the text is shown as the answer's prompt shows it, so that a model which keeps
             what it read reads it once for both. ``None`` shows sentences one a line.
+        order: in which the chunks are read: as they are ranked, or by document and place, as other stages can show them
+            too.
         width: of the window over which attention is averaged, in tokens.
 
     Raises:
@@ -48,6 +51,7 @@ class AttendedSentences:
         *,
         heads: Heads | Literal["last"] = "last",
         template: Template | None = None,
+        order: Literal["ranked", "canonical"] = "ranked",
         size: int = 1024,
         tokens: int = 300,
         width: int = 8,
@@ -55,11 +59,22 @@ class AttendedSentences:
         self.model = model
         self.heads = heads
         self.template = template
+        self.order: Literal["ranked", "canonical"] = order
         self.size = size
         self.tokens = tokens
         self.width = width
 
     def select(self, query: Query, sentences: Sequence[Sentence], chunks: Sequence[Chunk], reader: Reader) -> Selection:
+        if self.order == "ranked":
+            return self._select(query, sentences, chunks)
+        place = {chunk: at for at, chunk in enumerate(canonical(chunks))}
+        order = sorted(range(len(sentences)), key=lambda at: (place[sentences[at].chunk], at))
+        found = self._select(query, [sentences[at] for at in order], chunks)
+        scores = np.zeros(len(sentences))
+        scores[order] = found.scores
+        return replace(found, scores=scores, kept={order[at] for at in found.kept})
+
+    def _select(self, query: Query, sentences: Sequence[Sentence], chunks: Sequence[Chunk]) -> Selection:
         model = self.model
         if not isinstance(model, AttendingModel):
             raise ConfigError(

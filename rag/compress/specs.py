@@ -311,6 +311,9 @@ class InfiniRetriSpec(CompressorSpec):
     prompt: str | None = None
     """A prompt template of the generate stage: chunks are shown as the answer's prompt shows them, and with `reuse` in
     `llm` what was read there is not read again. Empty: sentences one a line, as in the paper."""
+    order: Literal["ranked", "canonical"] = "ranked"
+    """In which the chunks are read: as ranked, or by document and place: with `reuse` in `llm`, attention is not
+    computed again where a reranker has shown the same chunks in the canonical order."""
     size: int = Field(1024, ge=64)
     """Tokens of a stretch."""
     tokens: int = Field(300, ge=1)
@@ -334,6 +337,7 @@ class InfiniRetriSpec(CompressorSpec):
             resources.llm,
             heads=self._heads(),
             template=template,
+            order=self.order,
             size=self.size,
             tokens=self.tokens,
             width=self.width,

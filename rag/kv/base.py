@@ -56,3 +56,13 @@ class Prefilled:
     @property
     def positions(self) -> range:
         return range(len(self.ids))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Stretch:
+    """Tokens [start, end) of a cache, to be put somewhere else; `ids` are these tokens."""
+
+    cache: ChunkCache
+    start: int
+    end: int
+    ids: tuple[int, ...]

@@ -14,7 +14,7 @@ from transformers import AttentionInterface, PreTrainedModel
 
 from rag.errors import ModelError
 from rag.kv.attention import NAME, Observe, RowPlan, attend_rows
-from rag.kv.base import Loaded, Prefilled, Store
+from rag.kv.base import Loaded, Prefilled, Store, Stretch
 from rag.kv.capability import Capability, capability, tolerance_of
 from rag.kv.chunk import ChunkCache
 from rag.kv.layout import NOTHING, Layout, Place, chunk_key
@@ -135,6 +135,31 @@ class ChunkEngine:
         last = bool(keep) and keep[-1][1] == len(prefilled.ids)
         report = ReuseReport(self.policy.name, len(ids), len(ids), 0, seconds=perf_counter() - started)
         return Prefilled(ids, prefilled.logits if last else None, splice.cache, report, splice)
+
+    def joined(self, parts: Sequence[Stretch | Segment]) -> Prefilled:
+        """A prompt of stretches that were read, moved to where they stand in it, and of new tokens, which are computed.
+
+        The last token is computed in any case. It is a plain prefill where each stretch stands behind what it had
+        stood behind when it was read.
+        """
+        started = perf_counter()
+        ids = tuple(token for part in parts for token in (part.ids if isinstance(part, Stretch) else part.kept))
+        splice = self.splice(len(ids))
+        fresh = torch.zeros(len(ids), dtype=torch.bool)
+        at = 0
+        for part in parts:
+            if isinstance(part, Stretch):
+                splice.place(part.cache, at, ((part.start, part.end),))
+                at += part.end - part.start
+            else:
+                fresh[at : at + len(part.kept)] = True
+                at += len(part.kept)
+        fresh[-1] = True
+        rows = fresh.nonzero().flatten()
+        logits = self.compute(splice, ids, rows)
+        seconds = perf_counter() - started
+        report = ReuseReport(self.policy.name, len(ids), len(ids) - len(rows), len(rows), seconds=seconds)
+        return Prefilled(ids, logits, splice.cache, report, splice)
 
     def encode(self, place: Place, prefix: tuple[int, ...]) -> ChunkCache:
         """Read one chunk on its own, as the policy says, and put it into the store."""

@@ -155,10 +155,17 @@ class ReuseSpec(Spec):
     variants: Annotated[int, Field(ge=1)] = 4
     """How many caches of one chunk, read in different contexts, are kept."""
 
+    question: Literal["again", "kept"] = "again"
+    """Where a prompt is one that was read last, with the same question, and parts of sources left out, as what
+    compression leaves of what it read: `again` reads the question behind what is left; `kept` goes on from the sources
+    and the question as they were read there, when what is left out could be seen. Never exact; a prompt of the same
+    sources is not concerned, there the question is found again without loss."""
+
     @property
     def exact(self) -> bool:
         """Whether answers are those of a plain prefill."""
-        return self.policy.exact and (self.precision == "model" or self.policy.use == "full")
+        kept = self.precision == "model" or self.policy.use == "full"
+        return self.policy.exact and kept and self.question == "again"
 
     def store(self, identity: ModelIdentity) -> TieredStore:
         """An empty store, or the one at `path`; nothing is opened before the first use."""

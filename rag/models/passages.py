@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rag.models.template import as_data
+from rag.types import Chunk
 
 SEPARATOR = "\n"
 
@@ -42,6 +43,14 @@ def joined(blocks: Sequence[Block]) -> tuple[str, list[tuple[int, int]]]:
         ranges.append((at + block.start, at + block.end))
         at += len(block.text) + len(SEPARATOR)
     return SEPARATOR.join(block.text for block in blocks), ranges
+
+
+def canonical(chunks: Sequence[Chunk]) -> list[int]:
+    """The positions of `chunks` by document and place in it: the same chunks stand alike whatever ranked them.
+
+    So stages that show the same chunks to one model show it the same prompt, which it then reads once.
+    """
+    return sorted(range(len(chunks)), key=lambda at: chunks[at].span)
 
 
 def earlier_turns(turns: Sequence[tuple[str, str]]) -> str:

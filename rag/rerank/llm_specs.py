@@ -79,6 +79,9 @@ class AttentionSpec(RerankerSpec):
     layer-head: ``["14-22"]``. A list belongs to one checkpoint; a file of another model is refused."""
     best: int = Field(16, ge=1)
     """How many heads of a file count, the best ones."""
+    order: Literal["best-last", "canonical"] = "best-last"
+    """How candidates stand in the prompt: the best next to the question, as published, or by document and place: with
+    `reuse` in `llm`, a stage that shows the same chunks in the canonical order too finds the question already read."""
     calibrate: bool = True
     """Take off what a query without content attends to. Without it, one pass less, and worse rankings."""
     margin: float | None = Field(None, ge=0, le=1)
@@ -103,6 +106,7 @@ class AttentionSpec(RerankerSpec):
             depth=self.depth,
             words=self.words,
             heads=self._heads(),
+            order=self.order,
             calibrate=self.calibrate,
             margin=self.margin,
         )

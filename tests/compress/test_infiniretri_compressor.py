@@ -116,6 +116,21 @@ def test_what_is_kept_fills_at_most_half_of_the_window(indexed: Sample) -> None:
     assert [part.text for part in compression.evidence] == ["Dogs must stay outside."]
 
 
+def test_in_canonical_order_the_text_read_does_not_depend_on_the_ranking(indexed: Sample) -> None:
+    read, kept = [], []
+    given = ranking(indexed)
+    for hits in (given.hits, given.hits[::-1]):
+        model = Looking()
+        selector = AttendedSentences(model, order="canonical", size=1000, width=1)
+        query = Query(text="?")
+        [compression] = ExtractiveCompressor(indexed.resources, selector).compress([query], [Ranking(hits)])
+        read.append(model.read)
+        kept.append({part.text for part in compression.evidence})
+    assert read[0] == read[1]
+    assert read[0][0].index("Dogs bark at night.") < read[0][0].index("The zoo opens at nine.")  # farm.md, zoo.md
+    assert kept == [{"Dogs bark at night.", "Dogs guard it.", "Dogs must stay outside."}] * 2
+
+
 def test_a_model_that_hides_its_attention_is_refused_with_a_way_out(indexed: Sample) -> None:
     selector = AttendedSentences(object())
     with pytest.raises(ConfigError, match="shows its attention"):

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from rag.kv.base import Stretch
 from rag.kv.policy.first_k import FirstTokens
 from rag.kv.policy.none import NoRepair
 from rag.testing.kv import chunk, engine, reference, text, tiny, tokens
@@ -82,6 +83,35 @@ def test_selecting_everything_changes_nothing_and_keeps_the_logits() -> None:
     assert same.ids == whole.ids
     assert same.logits is whole.logits
     assert torch.equal(same.splice.view().keys, whole.splice.view().keys)
+
+
+def test_stretches_that_stand_behind_what_they_saw_make_a_plain_prefill() -> None:
+    model = tiny("llama")
+    reusing = engine(model, FirstTokens(tokens=100))
+    chunks = reusing.prefill(PREFIX, [*map(chunk, CHUNKS)])
+    asked = reusing.question_pass(chunks, TAIL)
+    tail = Stretch(asked.splice.take(87, 93), 0, 6, TAIL)
+    sources = Stretch(chunks.splice.view(), 0, 87, chunks.ids)
+    same = reusing.joined([sources, tail])
+    torch.testing.assert_close(same.logits, asked.logits, **CLOSE)
+    assert (same.ids, same.report.reused, same.report.recomputed) == (asked.ids, 92, 1)
+    longer = reusing.joined([sources, tail, text(OTHER)])
+    torch.testing.assert_close(longer.logits, reference(model, [*asked.ids, *OTHER]), **CLOSE)
+    assert longer.report.recomputed == 3
+
+
+def test_stretches_move_together_around_new_tokens_which_alone_are_computed() -> None:
+    reusing = engine(tiny("llama"), NoRepair())
+    chunks = reusing.prefill(PREFIX, [*map(chunk, CHUNKS)])
+    view = chunks.splice.view()
+    ranges = ((0, 7), (27, 47))  # the prefix, the second chunk
+    head, second = (Stretch(view, start, end, chunks.ids[start:end]) for start, end in ranges)
+    joined = reusing.joined([head, text(OTHER), second, text(TAIL)])
+    assert joined.ids == PREFIX + OTHER + CHUNKS[1] + TAIL
+    assert (joined.report.reused, joined.report.recomputed) == (27, 9)
+    # Chunks without repair have seen the prefix alone, so this is the prompt as it is read from the store.
+    fresh = reusing.prefill(PREFIX, [text(OTHER), chunk(CHUNKS[1]), text(TAIL)])
+    torch.testing.assert_close(joined.logits, fresh.logits, atol=2e-4, rtol=0)
 
 
 @pytest.mark.parametrize("keep", [((5, 3),), ((0, 9), (4, 12)), ((0, 99),)])

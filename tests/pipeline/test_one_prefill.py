@@ -12,6 +12,7 @@ from rag import library
 from rag.errors import ModelError
 from rag.models.attention import Head
 from rag.models.attention_heads import DetectedHeads, anatomy_of
+from rag.models.llm import Message, Sampling
 from rag.pipeline.pipeline import Pipeline
 from rag.testing.tiny_llama import make_tiny_llama
 from rag.types import Answer, Scalar
@@ -91,14 +92,36 @@ def test_three_stages_read_each_chunk_once(model: Path, sources: Path) -> None:
     assert computed(apart) >= 5 * computed(later)  # chunks that were read for another question are not read at all
 
 
+@pytest.mark.parametrize("policy", ["none", "first_k"])
+def test_the_question_is_read_once_for_three_stages(model: Path, sources: Path, policy: str) -> None:
+    question = "Where do the owls sleep?"
+    cut = "ask.compress.tokens=200"
+    with opened(model, sources, "llm.reuse=null", cut) as pipeline:
+        apart = pipeline.ask(question)
+    with opened(model, sources, "llm.reuse=null", "ask.rerank=[]", "ask.compress={use: none, keep: 20}") as pipeline:
+        plain = notes(pipeline.ask(question), "generate")
+    with opened(model, sources, f"llm.reuse.policy={{use: {policy}}}", cut) as pipeline:
+        together = pipeline.ask(question)
+    ranked, cut_down, written = (notes(together, stage) for stage in ("rerank", "compress", "generate"))
+    assert (ranked["questions"], cut_down["questions"], written["questions"]) == (0, 1, 1)
+    assert cut_down["recomputed"] == 0
+    assert int(str(cut_down["sentences_out"])) < 180
+    # What is written from is what compression left of the prompt it read; the lines over sources are new.
+    assert written["from_prompt"] == written["reused"] == written["cached_tokens"]
+    assert computed(apart) >= 2 * computed(together)
+    assert computed(together) <= 1.3 * int(str(plain["prompt_tokens"]))
+
+
 def test_the_trace_says_what_was_reused_and_where_it_was(model: Path, sources: Path, tmp_path: Path) -> None:
     changes = ("llm.reuse.policy={use: none}", f"llm.reuse.path={tmp_path / 'kv'}")
     with opened(model, sources, *changes) as pipeline:
         first = pipeline.ask("Where do the owls sleep?")
+        same = pipeline.ask("What do bees eat in the south?")
+        pipeline.resources.llm.complete([Message("user", "Sources:\nDogs bark.", ((9, 19),))], Sampling(max_tokens=1))
         again = pipeline.ask("What do bees eat in the south?")
     with opened(model, sources, *changes) as pipeline:
         later = pipeline.ask("Where do the owls sleep?")
-    for answer in (first, again, later):
+    for answer in (first, same, again, later):
         for stage in ("rerank", "compress", "generate"):
             of_stage = notes(answer, stage)
             reused, recomputed, alone = (int(str(of_stage[name])) for name in ("reused", "recomputed", "read_alone"))
@@ -107,14 +130,18 @@ def test_the_trace_says_what_was_reused_and_where_it_was(model: Path, sources: P
     ranked = [notes(answer, "rerank") for answer in (first, again, later)]
     assert [(found["from_memory"], found["from_disk"]) for found in ranked] == [(0, 0), (20, 0), (0, 20)]
     assert [found["read_alone"] == 0 for found in ranked] == [False, True, True]
+    # The same twenty chunks stand in the prompt read last, in the canonical order.
+    [found] = [notes(same, "rerank")]
+    assert (found["from_memory"], found["from_disk"], found["from_prompt"]) == (0, 0, found["reused"])
 
 
 def test_with_an_exact_policy_the_answer_is_the_one_without_reuse(model: Path, sources: Path) -> None:
     question = "Where do the owls sleep?"
     with opened(model, sources, "llm.reuse=null") as pipeline:
         expected = pipeline.ask(question)
-    with opened(model, sources, "llm.reuse.policy={use: prefix}") as pipeline:
+    with opened(model, sources, "llm.reuse.policy={use: prefix}", "llm.reuse.question=again") as pipeline:
         given = [pipeline.ask(question), pipeline.ask(question)]
+    assert notes(given[0], "compress")["questions"] == 1  # found, which loses nothing
     for answer in given:
         assert answer.text == expected.text
         assert [part.span for part in answer.evidence] == [part.span for part in expected.evidence]

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -158,6 +159,22 @@ def test_the_best_candidate_stands_last_and_documents_are_found_by_offsets() -> 
     [prompt] = model.prompts
     assert [prompt.shared[start:end] for start, end in prompt.documents] == ["[1] ‹/source> x", "[2] one two"]
     assert prompt.tails == ("Find.\nQuery: N/A", "Find.\nQuery: q")
+
+
+def test_candidates_in_canonical_order_stand_by_document_and_place_and_are_scored_alike() -> None:
+    texts = ["dogs bark", "rain falls", "dogs sleep at night"]
+    model = WordModel()
+    reranker = AttentionReranker(model, TEMPLATE, keep=3, order="canonical")
+    ranking = ranked(*texts)
+    turned = replace(ranking, hits=ranking.hits[::-1])
+    query = Query(text="dogs bark")
+    after = [reranker.rerank([query], [each])[0] for each in (ranking, turned)]
+    [prompt, same] = model.prompts
+    assert [prompt.shared[start:end] for start, end in prompt.documents] == [
+        f"[{number}] {text}" for number, text in enumerate(texts, 1)
+    ]
+    assert same == prompt  # whatever the ranking was
+    assert [names(each) for each in after] == ["acb", "acb"]
 
 
 def test_a_template_of_the_answer_shows_candidates_as_the_answer_does() -> None:

@@ -50,12 +50,12 @@ class Means:
         if self.heads is None or any(head.layer == layer for head in self.heads):
             self._layers[layer] = weights[:, -self.rows :].mean(1).cpu().numpy()
 
-    def of(self, documents: Sequence[tuple[int, int]]) -> tuple[Attention, ...]:
-        """For each token range (heads, its tokens), in the order of `heads`, or layer by layer."""
-        if self.heads is None:
+    def of(self, documents: Sequence[tuple[int, int]], heads: Sequence[Head] | None) -> tuple[Attention, ...]:
+        """For each token range (heads, its tokens), in the order of `heads`, or all of them layer by layer."""
+        if heads is None:
             rows = np.concatenate([self._layers[layer] for layer in sorted(self._layers)])
         else:
-            rows = np.stack([self._layers[head.layer][head.head] for head in self.heads])
+            rows = np.stack([self._layers[head.layer][head.head] for head in heads])
         return tuple(np.ascontiguousarray(rows[:, start:end]) for start, end in documents)
 
 
@@ -75,7 +75,7 @@ def attention(model: PreTrainedModel, asked: Sequence[Asked], heads: Sequence[He
         # Rows between the shared part and the tail are read but do not count: tokens may join over the seam.
         means = Means(len(ids) - each.tail, heads)
         read(model, ids[alike:], cache, look=Look(means.take, through))
-        found.append(means.of(each.documents))
+        found.append(means.of(each.documents, heads))
         cache.crop(alike - len(ids))
     tokens = sum(len(each.encoded.ids) for each in asked)
     return Attended(tuple(found), Usage(tokens, 0, len(asked), cached_tokens=alike * (len(asked) - 1)))

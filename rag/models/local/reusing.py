@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 
 from torch import Tensor
 
 from rag.kv.base import Prefilled
+from rag.kv.chunk import ChunkCache
 from rag.kv.engine import ChunkEngine
 from rag.kv.specs import ReuseSpec
 from rag.kv.types import ModelIdentity, ReuseReport, Segment
 from rag.models.attention import Attended, Head
 from rag.models.local.attending import Means, check_heads
 from rag.models.local.chat import Chat, ChatText, Encoded, Range
+from rag.models.local.last_prompt import LastPrompt, Question
 from rag.models.local.loading import Loaded, tokenizer_digest
+from rag.models.local.pieces import Pieces
 from rag.models.local.worker import Prompt
 from rag.types import Reuse, Usage
 
@@ -24,29 +26,13 @@ REMEMBERED = 1024
 """Passages whose text is kept, to know a part of one again."""
 
 
-@dataclass(frozen=True, slots=True)
-class Pieces:
-    """A prompt in pieces: `prefix` and `segments` up to the end of the last passage, and the `rest` behind it.
-
-    `encoded` are the tokens of all with their places in the text.
-    """
-
-    prefix: tuple[int, ...]
-    segments: tuple[Segment, ...]
-    rest: tuple[int, ...]
-    encoded: Encoded
-
-    @property
-    def shared(self) -> tuple[int, ...]:
-        return self.encoded.ids[: len(self.encoded.ids) - len(self.rest)]
-
-
 class ChunkReuse:
     """Reads prompts piece by piece: what all begin with, each passage on its own, what is between.
 
     A passage that is a part of one read before, some of its sentences, uses that one's keys and values, where the
-    policy reads passages on their own: they were computed when the left-out sentences could be seen. Used in the
-    worker's thread alone.
+    policy reads passages on their own: they were computed when the left-out sentences could be seen. The prompt that
+    was read last is kept with its questions, so that who shows it again pays nothing. Used in the worker's thread
+    alone.
 
     Raises:
         ModelError: at the first prompt, an architecture whose keys cannot be moved, with the reason.
@@ -60,33 +46,48 @@ class ChunkReuse:
             tokenizer=tokenizer_digest(loaded.tokenizer),
         )
         self.chat = chat
+        self.spec = spec
         self.store = spec.store(identity)
         self.engine = ChunkEngine(loaded.model, identity=identity, policy=spec.policy.build(), store=self.store)
         self._texts: OrderedDict[str, Encoded] = OrderedDict()
-        self._last: Prefilled | None = None
+        self._last: LastPrompt | None = None
 
     def read(self, pieces: Pieces) -> Prompt:
         """A prompt, ready to be continued."""
-        prefilled, report = self._shared(pieces)
-        whole = self.engine.question_pass(prefilled, pieces.rest)
+        last = self._last
+        parts = None if last is None else last.continued(pieces, cut=self.spec.question == "kept")
+        if parts is not None:
+            whole = self.engine.joined(parts)
+            usage = _found(pieces, computed=whole.report.recomputed)
+        else:
+            last, report, apart = self._shared(pieces)
+            whole = self.engine.question_pass(last.prefilled, pieces.rest)
+            usage = _usage(report, pieces, apart=apart)
+            last.remember(Question(pieces.rest, _tail(whole, pieces)))
         assert whole.logits is not None
-        return Prompt(whole.ids, whole.logits, whole.cache, _usage(report, pieces))
+        return Prompt(whole.ids, whole.logits, whole.cache, usage)
 
     def attend(
         self, asked: Sequence[Pieces], documents: Sequence[Range], tail: int, heads: Sequence[Head] | None
     ) -> Attended:
         """For each prompt the attention of what stands from `tail` on to `documents`, both places in its text."""
         check_heads(self.engine.model, heads)
-        through = None if heads is None else max(head.layer for head in heads)
+        count = int(self.engine.model.config.get_text_config(decoder=True).num_hidden_layers)
+        layers = count if heads is None else 1 + max(head.layer for head in heads)
         found, usage = [], Usage()
         for pieces in asked:
-            prefilled, report = self._shared(pieces)
             start = next(at for at, (_, end) in enumerate(pieces.encoded.offsets) if end > tail)
-            watch = _Watch(start, len(pieces.shared), through, Means(1, heads))
-            with suppress(_Enough):
-                self.engine.question_pass(prefilled, pieces.rest, observe=watch)
-            found.append(watch.means().of([pieces.encoded.within(low, high) for low, high in documents]))
-            usage += _usage(report, pieces) + Usage(requests=1)
+            last, report, apart = self._shared(pieces)
+            question = last.asked(pieces.rest, start=start, layers=layers)
+            if question is None:
+                question = self._ask(last, pieces, start=start, layers=layers)
+                usage += _usage(report, pieces, apart=apart)
+            else:
+                usage += _found(pieces, computed=0)
+            assert question.means is not None
+            ranges = [pieces.encoded.within(low, high) for low, high in documents]
+            found.append(question.means.of(ranges, heads))
+            usage += Usage(requests=1)
         return Attended(tuple(found), usage)
 
     def pieces(self, text: ChatText) -> Pieces:
@@ -135,14 +136,26 @@ class ChunkReuse:
             self._texts.popitem(last=False)
         return Segment(encoded.ids, cached=True), encoded
 
-    def _shared(self, pieces: Pieces) -> tuple[Prefilled, ReuseReport]:
-        """The prompt up to its last passage, and what that cost: nothing where it is that of the call before."""
-        if self._last is not None and self._last.ids == pieces.shared:
+    def _ask(self, last: LastPrompt, pieces: Pieces, *, start: int, layers: int) -> Question:
+        """Read the question with an eye on its attention, as far as the first `layers` layers."""
+        watch = _Watch(start, len(pieces.shared), layers, Means(1, None))
+        tail = None
+        with suppress(_Enough):
+            tail = _tail(self.engine.question_pass(last.prefilled, pieces.rest, observe=watch), pieces)
+        question = Question(pieces.rest, tail, watch.means(), start, layers)
+        last.remember(question)
+        return question
+
+    def _shared(self, pieces: Pieces) -> tuple[LastPrompt, ReuseReport, str]:
+        """The prompt up to its last passage, and what that cost: nothing where it is the last one's, else why not."""
+        last = self._last
+        if last is not None and last.same(pieces):
             count = len(pieces.shared)
-            return self._last, ReuseReport(self.engine.policy.name, count, count, 0)
-        self._last = None  # its memory may be needed
-        self._last = self.engine.prefill(pieces.prefix, pieces.segments)
-        return self._last, self._last.report
+            return last, ReuseReport(self.engine.policy.name, count, count, 0), ""
+        apart = "" if last is None else last.apart(pieces)
+        self._last = last = None  # its memory may be needed
+        self._last = last = LastPrompt(pieces, self.engine.prefill(pieces.prefix, pieces.segments))
+        return last, last.prefilled.report, apart
 
 
 def _prefix_end(text: str, passage: int) -> int:
@@ -159,12 +172,12 @@ class _Enough(Exception):
 
 
 class _Watch:
-    """Sums the attention of rows from `start` on to the first `known` positions, up to layer `through`."""
+    """Sums the attention of rows from `start` on to the first `known` positions, in the first `layers` layers."""
 
-    def __init__(self, start: int, known: int, through: int | None, into: Means) -> None:
+    def __init__(self, start: int, known: int, layers: int, into: Means) -> None:
         self.start = start
         self.known = known
-        self.through = through
+        self.layers = layers
         self.into = into
         self._layer = -1
         self._sum: Tensor | None = None
@@ -173,7 +186,7 @@ class _Watch:
     def __call__(self, layer: int, positions: Tensor, weights: Tensor) -> None:
         if layer != self._layer:
             self._flush()
-            if self.through is not None and layer > self.through:
+            if layer >= self.layers:
                 raise _Enough
             self._layer = layer
         counted = positions >= self.start
@@ -192,8 +205,17 @@ class _Watch:
         self._sum, self._rows = None, 0
 
 
-def _usage(report: ReuseReport, pieces: Pieces) -> Usage:
-    """Of one prompt, whose `rest` was computed; what its missing passages cost is taken off what is cached."""
+def _tail(whole: Prefilled, pieces: Pieces) -> ChunkCache:
+    """Keys and values of the question."""
+    return whole.splice.take(len(whole.ids) - len(pieces.rest), len(whole.ids))
+
+
+def _usage(report: ReuseReport, pieces: Pieces, *, apart: str) -> Usage:
+    """Of one prompt, whose `rest` was computed; what its missing passages cost is taken off what is cached.
+
+    `apart`: why the prompt before it did not serve.
+    """
+    again = not report.recomputed  # else its last token at least
     reuse = Reuse(
         reused=report.reused,
         recomputed=report.recomputed + len(pieces.rest),
@@ -201,6 +223,16 @@ def _usage(report: ReuseReport, pieces: Pieces) -> Usage:
         measured=report.scored,
         from_memory=report.found.get("device", 0) + report.found.get("memory", 0),
         from_disk=report.found.get("disk", 0),
+        from_prompt=report.reused if again else 0,
+        apart=apart,
     )
     cached = max(0, report.tokens - round(report.computed))
     return Usage(len(pieces.encoded.ids), cached_tokens=cached, reuse=reuse)
+
+
+def _found(pieces: Pieces, *, computed: int) -> Usage:
+    """Of one prompt whose sources and question stood in the one before."""
+    tokens = len(pieces.encoded.ids)
+    reused = tokens - computed
+    reuse = Reuse(reused=reused, recomputed=computed, from_prompt=reused, questions=1)
+    return Usage(tokens, cached_tokens=reused, reuse=reuse)

@@ -1,20 +1,24 @@
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
+from typing import Literal, Protocol
 
 import numpy as np
 import pytest
 
+from rag.kv.base import Stretch
 from rag.kv.specs import FirstTokensSpec, FullSpec, NoneSpec, PolicySpec, PrefixSpec, ReuseSpec
 from rag.models.attention import AttentionPrompt, Head
 from rag.models.llm import Message, Sampling
 from rag.models.local.chat import ChatText
 from rag.models.local.loading import Loader
 from rag.models.local.model import TransformersModel
-from rag.models.local.reusing import Pieces
+from rag.models.local.pieces import Pieces
 from rag.models.passages import Block, joined
+from rag.types import Reuse, Usage
 
 TEXTS = ["Dogs bark at night. They sleep by day.", "Cats sleep all day long.", "Rain falls in the north."]
 SYSTEM = "Answer from the sources."
@@ -32,15 +36,16 @@ def attention(texts: list[str], asked: tuple[str, ...] = ("N/A", "Who barks?")) 
     return AttentionPrompt(sources, tuple(passages), tails, SYSTEM, tuple(passages))
 
 
-Make = Callable[[PolicySpec], TransformersModel]
+class Make(Protocol):
+    def __call__(self, policy: PolicySpec, question: Literal["again", "kept"] = "again") -> TransformersModel: ...
 
 
 @pytest.fixture
 def make(weights: Path) -> Iterator[Make]:
     made: list[TransformersModel] = []
 
-    def reusing(policy: PolicySpec) -> TransformersModel:
-        reuse = ReuseSpec(policy=policy)  # type: ignore[arg-type]
+    def reusing(policy: PolicySpec, question: Literal["again", "kept"] = "again") -> TransformersModel:
+        reuse = ReuseSpec(policy=policy, question=question)  # type: ignore[arg-type]
         made.append(TransformersModel(Loader(str(weights), device="cpu"), max_tokens=16, reuse=reuse))
         return made[-1]
 
@@ -113,13 +118,18 @@ def test_some_tokens_are_read_again_where_the_policy_says_so(make: Make) -> None
     assert usage.cached_tokens == len(pieces.prefix) + passages - 4 * 3 - 1
 
 
-def test_a_draft_or_another_question_behind_the_same_passages_is_all_that_is_read(make: Make) -> None:
+def test_another_question_behind_the_same_passages_is_all_that_is_read_and_of_a_draft_its_own_tokens(
+    make: Make,
+) -> None:
     model = make(FirstTokensSpec(tokens=4))
     model.complete(question(TEXTS))
-    usage = model.complete(question(TEXTS, draft="Dogs")).usage
-    _, pieces = pieces_of(model, question(TEXTS, draft="Dogs"))
-    assert usage.cached_tokens == len(pieces.shared)  # what is left is the question and the draft
-    assert usage.prompt_tokens == len(pieces.encoded.ids)
+    asked = [question(TEXTS, "Where does rain fall?"), question(TEXTS, draft="Dogs")]
+    other, draft = (model.complete(messages).usage for messages in asked)
+    _, pieces = pieces_of(model, asked[0])
+    assert other.cached_tokens == len(pieces.shared)
+    assert draft.prompt_tokens - draft.cached_tokens == len(model.chat.ids("Dogs"))
+    _, pieces = pieces_of(model, asked[1])
+    assert draft.prompt_tokens == len(pieces.encoded.ids)
 
 
 def test_attention_and_the_answer_share_what_was_read(make: Make) -> None:
@@ -130,6 +140,106 @@ def test_attention_and_the_answer_share_what_was_read(make: Make) -> None:
     _, pieces = pieces_of(model, question(TEXTS[:2]))
     usage = model.complete(question(TEXTS[:2])).usage
     assert usage.cached_tokens >= len(pieces.prefix) + sum(len(model.chat.ids(text)) for text in TEXTS[:2]) - 1
+
+
+def reuse_of(usage: Usage) -> Reuse:
+    assert usage.reuse is not None
+    return usage.reuse
+
+
+@pytest.mark.parametrize("policy", [PrefixSpec(), FirstTokensSpec(tokens=4)])
+def test_a_question_asked_again_over_the_same_sources_is_not_read_again(make: Make, policy: PolicySpec) -> None:
+    reusing, apart = make(policy), make(policy)
+    first = reusing.attend(attention(TEXTS))
+    again = reusing.attend(attention(TEXTS, ("Who barks?",)), heads=[Head(1, 0)])
+    assert (reuse_of(first.usage).questions, reuse_of(again.usage).questions) == (0, 1)
+    assert reuse_of(again.usage).recomputed == 0
+    assert again.usage.cached_tokens == again.usage.prompt_tokens
+    expected = apart.attend(attention(TEXTS, ("Who barks?",)), heads=[Head(1, 0)])
+    for one, other in zip(again.tails[0], expected.tails[0], strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5)
+
+
+def test_a_question_that_was_looked_at_in_the_first_layers_alone_is_read_again_for_the_others(make: Make) -> None:
+    model = make(PrefixSpec())
+    model.attend(attention(TEXTS), heads=[Head(0, 0)])
+    assert reuse_of(model.attend(attention(TEXTS), heads=[Head(0, 1)]).usage).questions == 2
+    deeper = model.attend(attention(TEXTS), heads=[Head(1, 1)]).usage
+    assert reuse_of(deeper).questions == 0
+    model.attend(attention(TEXTS), heads=[Head(0, 0)])
+    assert reuse_of(model.complete(question(TEXTS)).usage).questions == 1  # all layers were run meanwhile
+
+
+def test_the_answer_to_a_question_that_attention_was_asked_of_computes_one_token(
+    make: Make, model: TransformersModel
+) -> None:
+    reusing = make(PrefixSpec())
+    reusing.attend(attention(TEXTS))
+    answer = reusing.complete(question(TEXTS))
+    assert answer.text == model.complete(question(TEXTS), Sampling(max_tokens=16)).text
+    assert (reuse_of(answer.usage).questions, reuse_of(answer.usage).recomputed) == (1, 1)
+    drafted = reusing.complete(question(TEXTS, draft="Dogs"))
+    assert drafted.text == model.complete(question(TEXTS, draft="Dogs"), Sampling(max_tokens=16)).text
+
+
+def test_a_kept_question_goes_on_from_what_is_left_and_computes_the_lines_between_alone(make: Make) -> None:
+    model = make(FirstTokensSpec(tokens=4), "kept")
+    model.attend(attention(TEXTS))
+    left = ["Rain falls in the north.", "They sleep by day."]
+    usage = model.complete(question(left)).usage
+    _, pieces = pieces_of(model, question(left))
+    lines = sum(len(segment.ids) for segment in pieces.segments if not segment.cached)
+    assert reuse_of(usage).recomputed == lines + 1  # and the last token, whose logits are wanted
+    assert reuse_of(usage).questions == 1
+    assert usage.prompt_tokens == len(pieces.encoded.ids)
+
+
+def test_of_a_kept_question_the_rows_are_those_that_were_read(make: Make) -> None:
+    model = make(NoneSpec(), "kept")
+    model.attend(attention(TEXTS))
+    chunks = model.worker.run(lambda: model._reusing(model.reuse))  # type: ignore[arg-type]
+    assert chunks._last is not None
+    parts = chunks._last.continued(pieces_of(model, question(TEXTS[1:]))[1], cut=True)
+    assert parts is not None
+    shown = [model.chat.decode(part.ids) for part in parts]
+    assert shown == [
+        f"\n{SYSTEM}\n\n",
+        '<source id="1">\n',
+        TEXTS[1],
+        '\n</source>\n<source id="2">\n',
+        TEXTS[2],
+        "\n</source>\n\nQuestion: Who barks?\n\n",
+    ]
+    assert [isinstance(part, Stretch) for part in parts] == [True, False, True, False, True, True]
+
+
+@pytest.mark.parametrize("asked", ["Who barks?", "Who sleeps?"])
+def test_what_a_compressor_left_is_read_behind_its_own_question_unless_it_is_kept(make: Make, asked: str) -> None:
+    again, kept = make(NoneSpec()), make(NoneSpec(), "kept")
+    texts = []
+    for model in (again, kept):
+        model.attend(attention(TEXTS, (asked,)))
+        answer = model.complete(question(TEXTS[1:]))
+        texts.append(answer.text)
+        same = model is kept and asked == "Who barks?"
+        assert reuse_of(answer.usage).questions == (1 if same else 0)
+        assert reuse_of(answer.usage).apart == ("" if same else "sources left out")
+    if asked == "Who sleeps?":
+        assert texts[0] == texts[1]
+
+
+def test_why_a_prompt_was_read_anew_is_said(make: Make) -> None:
+    model = make(NoneSpec())
+    assert reuse_of(model.attend(attention(TEXTS)).usage).apart == ""  # there was none before
+    assert reuse_of(model.attend(attention(TEXTS[::-1])).usage).apart == "another order of sources"
+    assert reuse_of(model.attend(attention([*TEXTS, "Hens lay eggs."])).usage).apart == "other sources"
+    other = replace(attention(TEXTS), system="Be brief.")
+    assert reuse_of(model.attend(other).usage).apart == "other instructions"
+
+
+def test_keeping_questions_is_not_exact() -> None:
+    assert ReuseSpec().exact
+    assert not ReuseSpec(question="kept").exact
 
 
 def test_a_part_of_a_passage_uses_the_rows_of_the_whole(make: Make) -> None:
