@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rag.errors import MissingExtraError, ModelError, ModelNotFoundError
+from rag.errors import ModelError
+from rag.models.hub_model import HubModel
 
 if TYPE_CHECKING:
     import sentence_transformers
@@ -35,16 +35,16 @@ class PairScorer(Protocol):
         ...
 
 
-class SentenceTransformersCrossEncoder:
-    """A sentence-transformers `CrossEncoder` with one score, run by torch; loaded at first use. Needs the extra ``hf``.
-
-    Code from the model's repository is never run.
+class SentenceTransformersCrossEncoder(HubModel["sentence_transformers.CrossEncoder"]):
+    """A sentence-transformers `CrossEncoder` with one score. Needs the extra ``hf``.
 
     Args:
         activation: what is applied to the model's output: ``none`` keeps the logits, which order the same and do not
             run together near 1; ``model`` is what its own configuration says.
         max_tokens: a shorter window than the model's, special tokens included.
     """
+
+    kind = "a cross-encoder"
 
     def __init__(
         self,
@@ -57,15 +57,9 @@ class SentenceTransformersCrossEncoder:
         activation: Activation = "none",
         allow_download: bool = False,
     ) -> None:
-        self.model = model
-        self.revision = revision
-        self.device = device
-        self.batch_size = batch_size
+        super().__init__(model, revision=revision, device=device, batch_size=batch_size, allow_download=allow_download)
         self.max_tokens = max_tokens
         self.activation: Activation = activation
-        self.allow_download = allow_download
-        self._lock = threading.Lock()
-        self._loaded: sentence_transformers.CrossEncoder | None = None
 
     def score(self, pairs: Sequence[tuple[str, str]]) -> PairScores:
         """As the protocol says; the library puts pairs of about the same length into one batch.
@@ -77,7 +71,7 @@ class SentenceTransformersCrossEncoder:
         """
         if not pairs:
             return np.empty(0, np.float32)
-        encoder = self._encoder()
+        encoder = self._opened()
         scores = encoder.predict(
             list(pairs),
             batch_size=self.batch_size,
@@ -88,20 +82,16 @@ class SentenceTransformersCrossEncoder:
         return np.asarray(scores, np.float32).reshape(len(pairs))
 
     def room(self, query: str) -> int:
-        encoder = self._encoder()
+        encoder = self._opened()
         around = int(encoder.tokenizer.num_special_tokens_to_add(pair=True))
         return self._window(encoder) - around - len(self.offsets(query))
 
     def offsets(self, text: str) -> list[tuple[int, int]]:
-        tokenizer = self._encoder().tokenizer
+        tokenizer = self._opened().tokenizer
         encoding = tokenizer(
             text, add_special_tokens=False, return_offsets_mapping=True, truncation=False, verbose=False
         )
         return [(int(start), int(end)) for start, end in encoding["offset_mapping"]]
-
-    def close(self) -> None:
-        with self._lock:
-            self._loaded = None
 
     def _window(self, encoder: sentence_transformers.CrossEncoder) -> int:
         window = encoder.max_seq_length or encoder.tokenizer.model_max_length
@@ -109,31 +99,16 @@ class SentenceTransformersCrossEncoder:
             raise ModelError(f"{self.model} does not say how long a pair it reads", hint="set max_tokens")
         return int(window)
 
-    def _encoder(self) -> sentence_transformers.CrossEncoder:
-        with self._lock:
-            if self._loaded is None:
-                self._loaded = self._load()
-            return self._loaded
-
     def _load(self) -> sentence_transformers.CrossEncoder:
-        try:
-            from sentence_transformers import CrossEncoder
-        except ImportError as error:
-            raise MissingExtraError(
-                error.name or "sentence_transformers", extra="hf", needed_for="a cross-encoder"
-            ) from error
-        try:
-            encoder: sentence_transformers.CrossEncoder = CrossEncoder(
-                self.model,
-                revision=self.revision,
-                device=self.device,
-                max_length=self.max_tokens,
-                local_files_only=not self.allow_download,
-            )
-        except (OSError, ValueError) as error:  # not in the cache, no such repository, no network; a foreign folder
-            raise ModelNotFoundError(
-                f"cannot load {self.model!r}: {error}", hint="set allow_download: true, or give a folder"
-            ) from error
+        from sentence_transformers import CrossEncoder
+
+        encoder: sentence_transformers.CrossEncoder = CrossEncoder(
+            self.model,
+            revision=self.revision,
+            device=self.device,
+            max_length=self.max_tokens,
+            local_files_only=not self.allow_download,
+        )
         if encoder.num_labels != 1:
             raise ModelError(
                 f"{self.model} gives {encoder.num_labels} scores for a pair, a reranker needs one",

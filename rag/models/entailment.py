@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
-from rag.errors import MissingExtraError, ModelError, ModelNotFoundError
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from rag.errors import ModelError
+from rag.models.hub_model import TransformersModel
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,29 +29,14 @@ class EntailmentModel(Protocol):
         ...
 
 
-class TransformersEntailment:
-    """A transformers sequence classifier with a label for entailment, run by torch; loaded at first use.
+class TransformersEntailment(TransformersModel):
+    """A transformers sequence classifier with a label for entailment. Needs the extra ``hf``.
 
-    Needs the extra ``hf``. Code from the model's repository is never run. Which output means what is read from the
-    names of the model's labels, which differ from one model to the next.
+    Which output means what is read from the names of the model's labels, which differ from one model to the next.
     """
 
-    def __init__(
-        self,
-        model: str,
-        *,
-        revision: str | None = None,
-        device: str | None = None,
-        batch_size: int = 32,
-        allow_download: bool = False,
-    ) -> None:
-        self.model = model
-        self.revision = revision
-        self.device = device
-        self.batch_size = batch_size
-        self.allow_download = allow_download
-        self._lock = threading.Lock()
-        self._loaded: tuple[PreTrainedTokenizerBase, PreTrainedModel] | None = None
+    kind = "a model of entailment"
+    auto = "AutoModelForSequenceClassification"
 
     def read(self, pairs: Sequence[tuple[str, str]]) -> list[Entailment]:
         """As the protocol says.
@@ -66,9 +48,9 @@ class TransformersEntailment:
         """
         if not pairs:
             return []
+        tokenizer, model = self._opened()
         import torch
 
-        tokenizer, model = self._open()
         labels = {int(at): name for at, name in (model.config.id2label or {}).items()}
         entailed, contradicted = outputs(labels, self.model)
         order = sorted(range(len(pairs)), key=lambda at: sum(map(len, pairs[at])))  # batches of about one length
@@ -88,32 +70,6 @@ class TransformersEntailment:
             for at, row in zip(rows, probabilities, strict=True):
                 found[at] = Entailment(row[entailed], 0.0 if contradicted is None else row[contradicted])
         return [found[at] for at in range(len(pairs))]
-
-    def close(self) -> None:
-        with self._lock:
-            self._loaded = None
-
-    def _open(self) -> tuple[PreTrainedTokenizerBase, PreTrainedModel]:
-        with self._lock:
-            if self._loaded is None:
-                self._loaded = self._load()
-            return self._loaded
-
-    def _load(self) -> tuple[PreTrainedTokenizerBase, PreTrainedModel]:
-        try:
-            from transformers import AutoModelForSequenceClassification, AutoTokenizer
-        except ImportError as error:
-            needed_for = "a model of entailment"
-            raise MissingExtraError(error.name or "transformers", extra="hf", needed_for=needed_for) from error
-        where = {"revision": self.revision or "main", "local_files_only": not self.allow_download}
-        try:
-            tokenizer = AutoTokenizer.from_pretrained(self.model, **where)
-            model = AutoModelForSequenceClassification.from_pretrained(self.model, **where)
-        except (OSError, ValueError) as error:  # not in the cache, no such repository, no network; a foreign folder
-            raise ModelNotFoundError(
-                f"cannot load {self.model!r}: {error}", hint="set allow_download: true, or give a folder"
-            ) from error
-        return tokenizer, model.to(self.device or "cpu").eval()
 
 
 def outputs(labels: Mapping[int, str], model: str) -> tuple[int, int | None]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
@@ -10,7 +9,8 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from rag.errors import MissingExtraError, ModelError, ModelNotFoundError
+from rag.errors import ModelError
+from rag.models.hub_model import HubModel
 
 if TYPE_CHECKING:
     import sentence_transformers
@@ -42,36 +42,34 @@ class TermEncoder(Protocol):
         ...
 
 
-class SpladeEncoder:
-    """A sentence-transformers `SparseEncoder` (SPLADE and its kin), run by torch. Needs the extra ``hf``.
+class SpladeEncoder(HubModel["sentence_transformers.SparseEncoder"]):
+    """A sentence-transformers `SparseEncoder` (SPLADE and its kin). Needs the extra ``hf``.
 
     A term's weight is ``max over positions of ln(1 + relu(logit))`` (Formal et al., arXiv 2107.05720). A model with a
     route of its own for queries, static weights without a network, needs no inference for them (Geng et al., arXiv
-    2411.04403). Code from the model's repository is never run.
+    2411.04403).
     """
+
+    kind = "a learned sparse encoder"
 
     def __init__(
         self,
         model: str,
         *,
+        revision: str | None = None,
         device: str | None = None,
         batch_size: int = 32,
         query_terms: int | None = None,
         document_terms: int | None = None,
         allow_download: bool = False,
     ) -> None:
-        self.model = model
-        self.device = device
-        self.batch_size = batch_size
+        super().__init__(model, revision=revision, device=device, batch_size=batch_size, allow_download=allow_download)
         self.query_terms = query_terms
         self.document_terms = document_terms
-        self.allow_download = allow_download
-        self._lock = threading.Lock()
-        self._loaded: sentence_transformers.SparseEncoder | None = None
 
     @property
     def terms(self) -> int:
-        terms = self._encoder().get_embedding_dimension()
+        terms = self._opened().get_embedding_dimension()
         if terms is None:
             raise ModelError(f"{self.model!r} does not say how many terms it weighs", hint="it is no SparseEncoder")
         return int(terms)
@@ -85,18 +83,14 @@ class SpladeEncoder:
     def tokens(self, texts: Sequence[str]) -> list[NDArray[np.int32]]:
         if not texts:
             return []
-        tokenizer = self._encoder().tokenizer
+        tokenizer = self._opened().tokenizer
         found = tokenizer(list(texts), add_special_tokens=False, truncation=True)["input_ids"]
         return [np.unique(np.array(ids, np.int32)) for ids in found]
-
-    def close(self) -> None:
-        with self._lock:
-            self._loaded = None
 
     def _encode(self, texts: Sequence[str], *, queries: bool) -> list[WeightedTerms]:
         if not texts:
             return []
-        encoder = self._encoder()
+        encoder = self._opened()
         encode = encoder.encode_query if queries else encoder.encode_document
         rows = encode(
             list(texts),
@@ -108,27 +102,12 @@ class SpladeEncoder:
         )
         return [_weighted(row) for row in rows]
 
-    def _encoder(self) -> sentence_transformers.SparseEncoder:
-        with self._lock:
-            if self._loaded is None:
-                self._loaded = self._load()
-            return self._loaded
-
     def _load(self) -> sentence_transformers.SparseEncoder:
-        try:
-            from sentence_transformers import SparseEncoder
-        except ImportError as error:
-            raise MissingExtraError(
-                error.name or "sentence_transformers", extra="hf", needed_for="a learned sparse encoder"
-            ) from error
-        try:
-            encoder: sentence_transformers.SparseEncoder = SparseEncoder(
-                self.model, device=self.device, local_files_only=not self.allow_download
-            )
-        except (OSError, ValueError) as error:  # not in the cache, no such repository, no network; a foreign folder
-            raise ModelNotFoundError(
-                f"cannot load {self.model!r}: {error}", hint="set allow_download: true, or give a folder"
-            ) from error
+        from sentence_transformers import SparseEncoder
+
+        encoder: sentence_transformers.SparseEncoder = SparseEncoder(
+            self.model, revision=self.revision, device=self.device, local_files_only=not self.allow_download
+        )
         return encoder
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
@@ -10,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rag.embed.base import TokenStates
-from rag.errors import MissingExtraError, ModelError, ModelNotFoundError
+from rag.errors import ModelError
+from rag.models.hub_model import HubModel
 
 if TYPE_CHECKING:
     import sentence_transformers
@@ -56,21 +56,13 @@ class EmbedderTokenEncoder:
         return [unit_rows(np.concatenate([next(states) for _ in of_text])) for of_text in parts]
 
 
-class MultiVectorTokenEncoder:
-    """A sentence-transformers `MultiVectorEncoder` (ColBERT and its kin), run by torch. Needs the extra ``hf``.
+class MultiVectorTokenEncoder(HubModel["sentence_transformers.MultiVectorEncoder"]):
+    """A sentence-transformers `MultiVectorEncoder` (ColBERT and its kin). Needs the extra ``hf``.
 
-    The model's own prompts, query expansion and skipped punctuation apply; code from its repository is never run.
+    The model's own prompts, query expansion and skipped punctuation apply.
     """
 
-    def __init__(
-        self, model: str, *, device: str | None = None, batch_size: int = 32, allow_download: bool = False
-    ) -> None:
-        self.model = model
-        self.device = device
-        self.batch_size = batch_size
-        self.allow_download = allow_download
-        self._lock = threading.Lock()
-        self._loaded: sentence_transformers.MultiVectorEncoder | None = None
+    kind = "a multi-vector encoder"
 
     def encode_queries(self, texts: Sequence[str]) -> list[TokenVectors]:
         return self._encode(texts, queries=True)
@@ -78,39 +70,20 @@ class MultiVectorTokenEncoder:
     def encode_documents(self, texts: Sequence[str]) -> list[TokenVectors]:
         return self._encode(texts, queries=False)
 
-    def close(self) -> None:
-        with self._lock:
-            self._loaded = None
-
     def _encode(self, texts: Sequence[str], *, queries: bool) -> list[TokenVectors]:
         if not texts:
             return []
-        encoder = self._encoder()
+        encoder = self._opened()
         encode = encoder.encode_query if queries else encoder.encode_document
         found = encode(list(texts), batch_size=self.batch_size, convert_to_numpy=True, show_progress_bar=False)
         return [unit_rows(np.asarray(rows, np.float32)) for rows in found]
 
-    def _encoder(self) -> sentence_transformers.MultiVectorEncoder:
-        with self._lock:
-            if self._loaded is None:
-                self._loaded = self._load()
-            return self._loaded
-
     def _load(self) -> sentence_transformers.MultiVectorEncoder:
-        try:
-            from sentence_transformers import MultiVectorEncoder
-        except ImportError as error:
-            raise MissingExtraError(
-                error.name or "sentence_transformers", extra="hf", needed_for="a multi-vector encoder"
-            ) from error
-        try:
-            encoder: sentence_transformers.MultiVectorEncoder = MultiVectorEncoder(
-                self.model, device=self.device, local_files_only=not self.allow_download
-            )
-        except (OSError, ValueError) as error:  # not in the cache, no such repository, no network; a foreign folder
-            raise ModelNotFoundError(
-                f"cannot load {self.model!r}: {error}", hint="set allow_download: true, or give a folder"
-            ) from error
+        from sentence_transformers import MultiVectorEncoder
+
+        encoder: sentence_transformers.MultiVectorEncoder = MultiVectorEncoder(
+            self.model, revision=self.revision, device=self.device, local_files_only=not self.allow_download
+        )
         return encoder
 
 
