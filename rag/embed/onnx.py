@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,14 @@ if TYPE_CHECKING:
     import onnxruntime
 
 _REMEMBERED_QUERIES = 256
+
+
+@dataclass(frozen=True, slots=True)
+class _Query:
+    """A query's vector, and its token states where it was read in one piece and without a prompt."""
+
+    vector: Vectors
+    states: Vectors | None
 
 
 class OnnxEmbedder:
@@ -53,7 +62,7 @@ class OnnxEmbedder:
         self.allow_download = allow_download
         self._lock = threading.Lock()
         self._session: onnxruntime.InferenceSession | None = None
-        self._queries: OrderedDict[str, Vectors] = OrderedDict()
+        self._queries: OrderedDict[str, _Query] = OrderedDict()
 
     @cached_property
     def identity(self) -> EmbedderIdentity:
@@ -77,12 +86,19 @@ class OnnxEmbedder:
         return self._encode(self._fitting_ids([prompt + text for text in texts] if prompt else texts))
 
     def token_states(self, texts: Sequence[str]) -> list[Vectors]:
+        """As the protocol says; of a query that was just embedded they are at hand."""
+        with self._lock:
+            queries = {text: self._queries[text].states for text in texts if text in self._queries}
+        known = {text: states for text, states in queries.items() if states is not None}
+        new = list(dict.fromkeys(text for text in texts if text not in known))
+        known.update(zip(new, self._new_token_states(new), strict=True))
+        return [known[text].copy() if text in queries else known[text] for text in texts]
+
+    def _new_token_states(self, texts: Sequence[str]) -> list[Vectors]:
         ids = self._fitting_ids(texts)
         counts = self._tokenizer.count(texts)
         states: list[Vectors] = [np.empty((0, self.identity.dimension), np.float32)] * len(texts)
-        for rows in batches_by_length([len(one) for one in ids], budget=self.batch_tokens):
-            tokens, mask = _padded([ids[row] for row in rows], self._checkpoint.padding_id)
-            _, batch = self._loaded().run(None, {"ids": tokens, "mask": mask})
+        for rows, (_, batch) in self._batches(ids, None):
             for row, state in zip(rows, batch, strict=True):
                 states[row] = state[1 : 1 + counts[row]].copy()  # behind the first token, which is a special one
         return states
@@ -111,7 +127,7 @@ class OnnxEmbedder:
                 self._queries.popitem(last=False)
         vectors = np.empty((len(texts), self.identity.dimension), np.float32)
         for at, text in enumerate(texts):
-            vectors[at] = known[text]
+            vectors[at] = known[text].vector
         return vectors
 
     def close(self) -> None:
@@ -119,14 +135,26 @@ class OnnxEmbedder:
             self._session = None
             self._queries.clear()
 
-    def _embed_new_queries(self, texts: Sequence[str]) -> Vectors:
+    def _embed_new_queries(self, texts: Sequence[str]) -> list[_Query]:
         parts = [self._query_parts(text) for text in texts]
-        vectors = self._encode([ids for part in parts for ids in part])
-        if len(vectors) == len(texts):
-            return vectors
-        starts = np.cumsum([0, *(len(part) for part in parts[:-1])])
-        sums = np.add.reduceat(vectors, starts)
-        return np.ascontiguousarray(sums / np.linalg.norm(sums, axis=1, keepdims=True))
+        ids = [one for of_text in parts for one in of_text]
+        vectors = np.empty((len(ids), self._checkpoint.dimension), np.float32)
+        states: list[Vectors] = [vectors] * len(ids)
+        for rows, (pooled, batch) in self._batches(ids, None):
+            vectors[rows] = pooled
+            for row, state in zip(rows, batch, strict=True):
+                states[row] = state
+        found: list[_Query] = []
+        at = 0
+        for of_text, tokens in zip(parts, self._tokenizer.count(texts), strict=True):
+            if len(of_text) == 1:
+                asked = states[at][1 : 1 + tokens].copy() if not self.identity.query_prompt else None
+                found.append(_Query(vectors[at], asked))
+            else:
+                total = vectors[at : at + len(of_text)].sum(axis=0)
+                found.append(_Query(total / np.linalg.norm(total), None))
+            at += len(of_text)
+        return found
 
     def _query_parts(self, text: str) -> list[list[int]]:
         ids = self._tokenizer.ids([self.identity.query_prompt + text])[0]
@@ -141,10 +169,17 @@ class OnnxEmbedder:
     def _encode(self, ids: Sequence[Sequence[int]]) -> Vectors:
         """Unit vectors (n, d) of token ids, in the order given."""
         vectors = np.empty((len(ids), self._checkpoint.dimension), np.float32)
+        for rows, (pooled,) in self._batches(ids, ["vectors"]):
+            vectors[rows] = pooled
+        return vectors
+
+    def _batches(
+        self, ids: Sequence[Sequence[int]], outputs: Sequence[str] | None
+    ) -> Iterator[tuple[list[int], Sequence[NDArray[np.float32]]]]:
+        """Rows of about one length and what the graph gives for them: `outputs`, or all, vectors and states."""
         for rows in batches_by_length([len(one) for one in ids], budget=self.batch_tokens):
             tokens, mask = _padded([ids[row] for row in rows], self._checkpoint.padding_id)
-            (vectors[rows],) = self._loaded().run(["vectors"], {"ids": tokens, "mask": mask})
-        return vectors
+            yield rows, self._loaded().run(outputs, {"ids": tokens, "mask": mask})
 
     def _loaded(self) -> onnxruntime.InferenceSession:
         with self._lock:

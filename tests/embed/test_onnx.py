@@ -93,8 +93,23 @@ def test_int8_is_near_and_has_another_identity(tiny: Tiny) -> None:
 def test_a_remembered_query_is_not_embedded_again(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
     embedder = OnnxEmbedder(str(tiny()))
     first = embedder.embed_queries(["dog", "cat", "dog"])
-    monkeypatch.setattr(embedder, "_encode", lambda ids: pytest.fail("embedded again") if ids else np.empty((0, 32)))
+    monkeypatch.setattr(embedder, "_batches", lambda ids, outputs: pytest.fail("embedded again") if ids else iter(()))
     np.testing.assert_array_equal(embedder.embed_queries(["cat", "dog"]), first[[1, 0]])
+
+
+def test_the_token_states_of_a_query_just_embedded_are_at_hand(tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = str(tiny(prompts={"query": "query: ", "document": ""}))
+    plain, prompted = OnnxEmbedder(folder, query_prompt=""), OnnxEmbedder(folder)
+    expected = OnnxEmbedder(folder).token_states(["dog bark"])[0]
+    for embedder in (plain, prompted):
+        embedder.embed_queries(["cat", "dog bark"])
+    [found] = prompted.token_states(["dog bark"])  # with a prompt its states were others, so it is read once more
+    np.testing.assert_allclose(found, expected, atol=2e-6)
+    monkeypatch.setattr(plain, "_batches", lambda ids, outputs: pytest.fail("read again") if ids else iter(()))
+    [found] = plain.token_states(["dog bark"])
+    np.testing.assert_allclose(found, expected, atol=2e-6)
+    found[:] = 0
+    np.testing.assert_allclose(plain.token_states(["dog bark"])[0], expected, atol=2e-6)
 
 
 def test_a_caller_that_writes_into_its_vectors_does_not_change_what_is_remembered(tiny: Tiny) -> None:
