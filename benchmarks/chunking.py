@@ -1,10 +1,12 @@
 """Chunkers by the characters they find, and late chunking by nDCG@10.
 
-    python benchmarks/chunking.py DATA_DIR [--documents wikitexts,chatlogs] [--only recursive,semantic] [--json FILE]
+    python benchmarks/chunking.py DATA_DIR [--only recursive,semantic] [--characters 50000] [--limit 60] [--json FILE]
     python benchmarks/chunking.py DATA_DIR --late time,cranfield
 
 The first asks DATA_DIR/chunking-eval, whose questions name the characters that answer them, with each chunker under
-the shipped `hybrid` pipeline. One line a chunker: the mean share of gold characters among the first five chunks
+the shipped `hybrid` pipeline: all documents (or `--documents`), the first `--characters` of each (0: all, which takes
+an hour and more), and of the questions about these a fixed random choice, `--limit` for each document. One line a
+chunker: the mean share of gold characters among the first five chunks
 (recall), of gold among what these hold (precision), both over either (IoU), their characters, and the recall of the
 first 2000 and 4000 characters in the order of the ranking, which does not favour long chunks; chunks in the index and
 seconds to make it (vectors of equal texts are made once a run, so the first of several pays). The second compares
@@ -15,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import random
 import sys
 import tempfile
 import time
@@ -32,6 +35,7 @@ from rag.pipeline.spec import load_spec
 from rag.types import Ranking, Span
 
 K = 5
+SEED = 20_240_607
 BUDGETS = (2000, 4000)  # characters
 CHUNKERS: Mapping[str, Sequence[str]] = {
     "fixed": ["ingest.chunk={use: fixed, tokens: 200}"],
@@ -64,6 +68,7 @@ class Remembering:
     def __init__(self, embedder: Embedder) -> None:
         self.embedder = embedder
         self.known: dict[str, Vectors] = {}
+        self.asked: dict[str, Vectors] = {}
 
     def __getattr__(self, name: str) -> object:
         return getattr(self.embedder, name)
@@ -73,13 +78,21 @@ class Remembering:
         self.known.update(zip(new, self.embedder.embed_documents(new), strict=True))
         return np.stack([self.known[text] for text in texts])
 
+    def embed_queries(self, texts: Sequence[str]) -> Vectors:
+        for text in texts:
+            if text not in self.asked:
+                self.asked[text] = self.embedder.embed_queries([text])[0]
+        return np.stack([self.asked[text] for text in texts])
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
     parser.add_argument("--documents", help="only these of chunking-eval, and the questions about them")
+    parser.add_argument("--characters", type=int, default=50_000, help="of each document, from its start; 0: all")
+    parser.add_argument("--limit", type=int, default=60, help="questions for each document; 0: all")
     parser.add_argument("--only", default=",".join(CHUNKERS))
-    parser.add_argument("--late", metavar="SETS", help="compare plain with late vectors on these sets")
+    parser.add_argument("--late", metavar="SETS", help="compare plain with late vectors on these sets instead")
     parser.add_argument("--json", type=Path, help="append one JSON line a result")
     arguments = parser.parse_args()
     found: dict[str, dict[str, float]] = {}
@@ -99,11 +112,13 @@ def main() -> None:
 
 def of_chunkers(arguments: argparse.Namespace) -> Iterator[tuple[str, dict[str, float]]]:
     folder = arguments.data / "chunking-eval"
-    documents = set(arguments.documents.split(",")) if arguments.documents else None
-    questions = gold_spans(folder, documents)
+    texts = shortened(folder / "corpus.jsonl", arguments.documents, arguments.characters)
+    questions = gold_spans(folder, {name: len(text) for name, text in texts.items()}, limit=arguments.limit)
+    print(f"{len(texts)} documents, {sum(map(len, texts.values()))} characters, {len(questions)} questions", flush=True)
     embedder = Remembering(load_spec("hybrid").spec.ingest.embed.build())
     with tempfile.TemporaryDirectory() as temporary:
-        corpus = kept(folder / "corpus.jsonl", documents, Path(temporary) / "corpus.jsonl")
+        corpus = Path(temporary) / "corpus.jsonl"
+        corpus.write_text("".join(json.dumps({"_id": id, "text": texts[id]}) + "\n" for id in texts), encoding="utf-8")
         for name in arguments.only.split(","):
             overrides = [
                 f"ingest.load=[{{use: rows, path: {json.dumps(str(corpus))}, title: no-such-field}}]",
@@ -147,23 +162,29 @@ def within(spans: Sequence[Span], budget: int) -> list[Span]:
     return taken
 
 
-def gold_spans(folder: Path, documents: set[str] | None) -> list[tuple[str, list[Span]]]:
-    """Each question with its gold spans; only those about `documents`, if given."""
-    questions = []
+def shortened(corpus: Path, only: str | None, characters: int) -> dict[str, str]:
+    """The texts of the documents, cut after so many characters (0: whole)."""
+    rows = [json.loads(line) for line in corpus.open(encoding="utf-8")]
+    wanted = only.split(",") if only else [row["_id"] for row in rows]
+    return {row["_id"]: row["text"][: characters or None] for row in rows if row["_id"] in wanted}
+
+
+def gold_spans(folder: Path, lengths: Mapping[str, int], *, limit: int) -> list[tuple[str, list[Span]]]:
+    """Questions with their gold spans, of those that lie in the documents; for each document at most `limit`."""
+    questions: dict[str, list[tuple[str, list[Span]]]] = {}
     for line in (folder / "queries.jsonl").open(encoding="utf-8"):
         row = json.loads(line)
         spans = [Span(gold["doc"], gold["start"], gold["end"]) for gold in row["metadata"]["gold_spans"]]
-        if documents is None or {span.document_id for span in spans} <= documents:
-            questions.append((row["text"], spans))
+        if all(span.end <= lengths.get(span.document_id, 0) for span in spans):
+            questions.setdefault(spans[0].document_id, []).append((row["text"], spans))
     if not questions:
-        sys.exit(f"{folder}: no questions about {documents}")
-    return questions
-
-
-def kept(corpus: Path, documents: set[str] | None, to: Path) -> Path:
-    lines = corpus.read_text(encoding="utf-8").splitlines(keepends=True)
-    to.write_text("".join(line for line in lines if documents is None or json.loads(line)["_id"] in documents), "utf-8")
-    return to
+        sys.exit(f"{folder}: no questions about {', '.join(lengths)}")
+    chosen = random.Random(SEED)
+    return [
+        question
+        for several in questions.values()
+        for question in (chosen.sample(several, limit) if 0 < limit < len(several) else several)
+    ]
 
 
 # ---- late

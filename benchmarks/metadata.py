@@ -8,13 +8,16 @@ Metadata is that of `--enrich`: by rules unless a language model is given. Retri
 `--hybrid` uses the default pipeline's. Figures: Hit Rate@10, nDCG@10, MRR@10, and metadata consistency@10, the share of
 the first ten chunks whose `content_type` is that of the best right chunk (of all chunks with gold text the one with the
 most of it). Sets with gold spans in their questions' metadata are scored by chunks, others by documents, each at its
-best chunk's rank. One line a cell; the last line of a set names its best condition for each chunker.
+best chunk's rank. Of a set the first `--documents` are taken, of each the first `--characters`, and of the questions
+whose answers these hold a fixed random choice of `--limit` (0: all, each). One line a cell; the last line of a set
+names its best condition for each chunker.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import random
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -27,6 +30,7 @@ from rag.evaluate.metrics import hit_rate, ndcg, reciprocal_rank
 from rag.types import Chunk, Span
 
 K = 10
+SEED = 20_240_607
 DEPTH = 100  # chunks looked at to find ten documents
 FIELD = "content_type"
 CHUNKERS = {name: f"{{use: {name}, tokens: 200}}" for name in ("fixed", "recursive", "semantic")}
@@ -49,6 +53,9 @@ def main() -> None:
     parser.add_argument("--sets", default="chunking-eval,cranfield")
     parser.add_argument("--chunkers", default=",".join(CHUNKERS))
     parser.add_argument("--enrich", default="metadata-rules")
+    parser.add_argument("--documents", type=int, default=400, help="of a set, from its start; 0: all")
+    parser.add_argument("--characters", type=int, default=50_000, help="of each document, from its start; 0: all")
+    parser.add_argument("--limit", type=int, default=300, help="questions of a set; 0: all")
     parser.add_argument("--hybrid", action="store_true", help="retrieve as the default pipeline does")
     parser.add_argument("--set", dest="overrides", action="append", default=[], help="more options, as for `rag`")
     parser.add_argument("--index", type=Path, help="a folder that keeps the indexes, so that another run embeds less")
@@ -56,22 +63,35 @@ def main() -> None:
     arguments = parser.parse_args()
     for name in arguments.sets.split(","):
         with tempfile.TemporaryDirectory() as temporary:
-            index = Path(temporary) if arguments.index is None else arguments.index / name
+            index = Path(temporary) / "index" if arguments.index is None else arguments.index / name
+            corpus = Path(temporary) / "corpus.jsonl"
+            lengths = shorten(arguments.data / name / "corpus.jsonl", corpus, arguments)
+            queries = load(arguments.data / name, lengths, limit=arguments.limit)
+            print(f"{name}: {len(lengths)} documents, {len(queries)} questions", flush=True)
             best = []
             for chunker in arguments.chunkers.split(","):
-                cells = matrix_row(arguments.data / name, chunker, index, arguments)
+                cells = matrix_row(name, corpus, queries, chunker, index, arguments)
                 winner = max(cells, key=lambda condition: cells[condition]["nDCG@10"])
                 best.append(f"{chunker}: {winner} {cells[winner]['nDCG@10']:.4f}")
         print(f"{name}: best nDCG@10 for {', '.join(best)}", flush=True)
 
 
-def matrix_row(folder: Path, chunker: str, index: Path, arguments: argparse.Namespace) -> dict[str, dict[str, float]]:
+def shorten(corpus: Path, to: Path, arguments: argparse.Namespace) -> dict[str, int]:
+    """Write the part of a corpus that is used; gives the length of each document in it."""
+    rows = [json.loads(line) for line in corpus.open(encoding="utf-8")][: arguments.documents or None]
+    rows = [{**row, "text": row["text"][: arguments.characters or None]} for row in rows]
+    to.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    return {row["_id"]: len(row["text"]) for row in rows}
+
+
+def matrix_row(
+    name: str, corpus: Path, queries: Sequence[Judged], chunker: str, index: Path, arguments: argparse.Namespace
+) -> dict[str, dict[str, float]]:
     """The figures of each condition for one chunker; all use one index folder, so that nothing is embedded twice."""
-    queries = load(folder)
     cells: dict[str, dict[str, float]] = {}
     for condition in CONDITIONS:
         overrides = [
-            f"ingest.load=[{{use: rows, path: {json.dumps(str(folder / 'corpus.jsonl'))}}}]",
+            f"ingest.load=[{{use: rows, path: {json.dumps(str(corpus))}}}]",
             f"ingest.index.path={json.dumps(str(index))}",
             f"ingest.chunk={CHUNKERS[chunker]}",
             f"ingest.enrich=[{{use: {arguments.enrich}}}]",
@@ -83,22 +103,22 @@ def matrix_row(folder: Path, chunker: str, index: Path, arguments: argparse.Name
             pipeline.ingest()
             if condition == "tfidf-weighted":
                 pipeline.ingest(force=True)  # every chunk weighed by the metadata of all
-            cells[condition] = measure(pipeline, queries, folder)
+            cells[condition] = measure(pipeline, queries, corpus)
         figures = "".join(f"  {name} {round(value, 4):g}" for name, value in cells[condition].items())
-        print(f"{folder.name:<20}  {chunker:<10} {condition:<15}{figures}", flush=True)
+        print(f"{name:<20}  {chunker:<10} {condition:<15}{figures}", flush=True)
         if arguments.json:
-            line = {"set": folder.name, "chunker": chunker, "condition": condition, **cells[condition]}
+            line = {"set": name, "chunker": chunker, "condition": condition, **cells[condition]}
             with arguments.json.open("a", encoding="utf-8") as out:
                 out.write(json.dumps(line) + "\n")
     return cells
 
 
-def measure(pipeline: Pipeline, queries: Sequence[Judged], folder: Path) -> dict[str, float]:
+def measure(pipeline: Pipeline, queries: Sequence[Judged], corpus: Path) -> dict[str, float]:
     """The means over the questions whose answer is in the index."""
     reader = pipeline.index.reader()
     chunks = {summary.id: reader.chunks_of(summary.id) for summary in reader.documents()}
     kinds = {chunk.id: chunk.meta.get(FIELD) for several in chunks.values() for chunk in several}
-    starts = text_starts(pipeline, folder) if any(query.spans for query in queries) else {}
+    starts = text_starts(pipeline, corpus) if any(query.spans for query in queries) else {}
     scored: list[tuple[list[str], Mapping[str, int], float | None]] = []
     for query in queries:
         graded = right_chunks(query, chunks, starts)
@@ -138,32 +158,31 @@ def right_chunks(query: Judged, chunks: Mapping[str, Sequence[Chunk]], starts: M
     return chunk_grades([chunk for span in gold for chunk in chunks.get(span.document_id, ())], gold)
 
 
-def text_starts(pipeline: Pipeline, folder: Path) -> dict[str, int]:
+def text_starts(pipeline: Pipeline, corpus: Path) -> dict[str, int]:
     """Where the corpus's text begins in each document: spans count from there, documents begin with their title."""
     reader = pipeline.index.reader()
     starts = {}
-    for line in (folder / "corpus.jsonl").open(encoding="utf-8"):
+    for line in corpus.open(encoding="utf-8"):
         row = json.loads(line)
         text = row["text"].lstrip()
         starts[row["_id"]] = reader.document(row["_id"]).text.index(text[:200]) - (len(row["text"]) - len(text))
     return starts
 
 
-def load(folder: Path) -> list[Judged]:
-    """The judged questions."""
+def load(folder: Path, lengths: Mapping[str, int], *, limit: int) -> list[Judged]:
+    """The judged questions whose answers lie in the documents; a fixed random choice of them, if there are more."""
     qrels: dict[str, dict[str, int]] = {}
     for line in (folder / "qrels.tsv").read_text(encoding="utf-8").splitlines():
         query, document, score = line.split("\t")
-        if query != "query-id" and float(score) > 0:
+        if query != "query-id" and float(score) > 0 and document in lengths:
             qrels.setdefault(query, {})[document] = int(float(score))
     judged = []
     for line in (folder / "queries.jsonl").open(encoding="utf-8"):
         row = json.loads(line)
-        if row["_id"] in qrels:
-            spans = row.get("metadata", {}).get("gold_spans", ())
-            gold = tuple(Span(span["doc"], span["start"], span["end"]) for span in spans)
-            judged.append(Judged(row["text"], gold, qrels[row["_id"]]))
-    return judged
+        gold = [Span(span["doc"], span["start"], span["end"]) for span in row.get("metadata", {}).get("gold_spans", ())]
+        if row["_id"] in qrels and all(span.end <= lengths.get(span.document_id, 0) for span in gold):
+            judged.append(Judged(row["text"], tuple(gold), qrels[row["_id"]]))
+    return random.Random(SEED).sample(judged, limit) if 0 < limit < len(judged) else judged
 
 
 if __name__ == "__main__":
