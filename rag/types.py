@@ -463,6 +463,30 @@ class CacheKept:
 
 
 @dataclass(frozen=True, slots=True)
+class CacheKept:
+    """What stayed of prompts' keys and values while replies were written (``llm.compress_cache``).
+
+    `cache_entries` are those of the whole prompts, over all layers and key heads, `kept_entries` what stayed of them;
+    both in bytes too.
+    """
+
+    cache_method: str
+    cache_entries: int
+    kept_entries: int
+    cache_bytes: int
+    kept_bytes: int
+
+    def __add__(self, other: CacheKept) -> CacheKept:
+        return CacheKept(
+            self.cache_method,
+            self.cache_entries + other.cache_entries,
+            self.kept_entries + other.kept_entries,
+            self.cache_bytes + other.cache_bytes,
+            self.kept_bytes + other.kept_bytes,
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Usage:
     """What a generation cost, in the generator's own tokens; `estimated` where a server did not count them.
 

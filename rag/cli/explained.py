@@ -195,4 +195,6 @@ def _cost(found: Explanation) -> list[str]:
 
 def _tokens(usage: Usage) -> list[str]:
     cached = f" ({usage.cached_tokens:,} cached)" if usage.cached_tokens else ""
+    if usage.kept is not None:
+        cached += f" ({usage.kept.kept_entries / usage.kept.cache_entries:.0%} of the cache kept)"
     return [f"{usage.prompt_tokens:,} + {usage.completion_tokens:,}{cached}", str(usage.requests)]

@@ -310,6 +310,7 @@ def _remark(record: StageRecord, before: Ranking | None) -> str:
             return "no model tokens"
         said = f"{tokens[0]} + {tokens[1]} tokens"
         said += f", {record.notes['cached_tokens']} from the cache" if record.notes.get("cached_tokens") else ""
+        said += f", {_kept(record.notes)}" if "cache_method" in record.notes else ""
         return said + (f", price {record.notes['price']:.6g}" if record.notes.get("price") else "")
     if record.stage == "cite":
         return _noted(record.notes)
@@ -317,6 +318,12 @@ def _remark(record: StageRecord, before: Ranking | None) -> str:
         moved = ", ".join(moves(before, record.rankings[-1])[:4])
         return "; ".join(said for said in (_noted(record.notes), moved) if said)
     return ""
+
+
+def _kept(notes: Meta) -> str:
+    """What stayed of a prompt's keys and values."""
+    kept, whole, size = (int(notes[name] or 0) for name in ("kept_entries", "cache_entries", "kept_bytes"))
+    return f"{kept / whole:.0%} of the keys and values kept by {notes['cache_method']}, {size / 2**20:.1f} MB"
 
 
 def _noted(notes: Meta) -> str:

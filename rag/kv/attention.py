@@ -6,7 +6,7 @@ to its last row only, so that a row pays for what it may see; a run from the fir
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -92,9 +92,7 @@ def attend_rows(
     Raises:
         ModelError: the model wants something of its attention that is not implemented here.
     """
-    unknown = [name for name in _UNSUPPORTED if options.get(name) is not None]
-    if unknown:
-        raise ModelError(f"chunk caches do not support a model whose attention uses {', '.join(unknown)}")
+    check_options(options)
     key_heads, width = key.shape[1], value.shape[-1]
     group = query.shape[1] // key_heads
     # Query heads that share a key head become a batch of that head: keys are broadcast, never repeated in memory.
@@ -119,6 +117,17 @@ def attend_rows(
             attended = scaled_dot_product_attention(part, seen, held, attn_mask=block.mask, scale=scaling)
         out[:, :, block.start : block.end] = attended
     return out.flatten(0, 1).transpose(0, 1)[None].contiguous(), None
+
+
+def check_options(options: Mapping[str, object]) -> None:
+    """Refuse a model that wants something of its attention that ours does not do.
+
+    Raises:
+        ModelError: with its name.
+    """
+    unknown = [name for name in _UNSUPPORTED if options.get(name) is not None]
+    if unknown:
+        raise ModelError(f"chunk caches do not support a model whose attention uses {', '.join(unknown)}")
 
 
 def _weights(queries: Tensor, keys: Tensor, mask: Tensor | None, scaling: float) -> Tensor:

@@ -63,7 +63,7 @@ def capability(model: PreTrainedModel) -> Capability:
         if _difference(values, far_values) > tolerance:
             raise _refused(model, f"the values of layer {layer} depend on absolute positions")
         shifts.append(candidates[best])
-    return Capability(tuple(shifts), _window(model), shapes.pop())
+    return Capability(tuple(shifts), window_of(model), shapes.pop())
 
 
 def tolerance_of(model: PreTrainedModel) -> float:
@@ -126,7 +126,8 @@ def _rotations(model: PreTrainedModel) -> list[Shift]:
     return [Shift(frequencies, pairs) for frequencies in _frequencies(model) for pairs in ("halves", "interleaved")]
 
 
-def _window(model: PreTrainedModel) -> int | None:
+def window_of(model: PreTrainedModel) -> int | None:
+    """How many tokens a layer with a sliding window sees; ``None`` where no layer has one."""
     config = model.config.get_text_config(decoder=True)
     window = getattr(config, "sliding_window", None)
     types = getattr(config, "layer_types", None)

@@ -91,14 +91,23 @@ def heads_for(model: object, heads: Heads) -> Sequence[Head] | None:
     """
     if not isinstance(heads, BestOf):
         return heads
-    detected = DetectedHeads.load(heads.path)
-    anatomy = anatomy_of(model, asked_by=str(heads.path))
+    return detected_for(anatomy_of(model, asked_by=str(heads.path)), heads.path).best(heads.count)
+
+
+def detected_for(anatomy: Anatomy, path: Path) -> DetectedHeads:
+    """The heads of a file, which must have been found in these very weights.
+
+    Raises:
+        ConfigError: the file cannot be read.
+        ModelError: it was made for other weights.
+    """
+    detected = DetectedHeads.load(path)
     if anatomy.weights != detected.anatomy.weights:
         raise ModelError(
-            f"{heads.path}: these heads are those of {detected.anatomy}, the pipeline's model is {anatomy}",
-            hint=f"rag heads detect {anatomy.model} --out {heads.path.name}",
+            f"{path}: these heads are those of {detected.anatomy}, the pipeline's model is {anatomy}",
+            hint=f"rag heads detect {anatomy.model} --out {path.name}",
         )
-    return detected.best(heads.count)
+    return detected
 
 
 def anatomy_of(model: object, *, asked_by: str) -> Anatomy:

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from rag.errors import MissingExtraError
 from rag.kv.specs import ReuseSpec
+from rag.models.compress_cache_specs import AnyCompressCacheSpec
 from rag.models.language_model_spec import LanguageModelSpec
 
 if TYPE_CHECKING:
@@ -45,12 +46,17 @@ class TransformersModelSpec(LanguageModelSpec):
     reuse: ReuseSpec | None = None
     """Keep what the model computed for the text of each source, and use it again in other prompts (docs/attention.md);
     some policies change answers. Empty: every prompt is read anew."""
+    compress_cache: AnyCompressCacheSpec | None = None
+    """Drop a part of a long prompt's keys and values before the reply is written (docs/kv-compression.md): lossy; then
+    one reply is written at a time. Empty: nothing is dropped."""
 
     def missing(self) -> str | None:
         from rag.models.weights import missing_package, missing_weights
 
-        return missing_package("transformers", extra="hf") or missing_weights(
-            self.model, allow_download=self.allow_download
+        return (
+            missing_package("transformers", extra="hf")
+            or missing_weights(self.model, allow_download=self.allow_download)
+            or (self.compress_cache.missing() if self.compress_cache is not None else None)
         )
 
     def build(self) -> LanguageModel:
@@ -75,4 +81,5 @@ class TransformersModelSpec(LanguageModelSpec):
             max_tokens=self.max_tokens,
             concurrency=self.concurrency,
             reuse=self.reuse,
+            compress_cache=self.compress_cache,
         )

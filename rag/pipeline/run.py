@@ -228,6 +228,7 @@ class Run:
             "cached_tokens": usage.cached_tokens,
             "price": usage.price,
             **usage.reuse_notes,
+            **usage.kept_notes,
         }
         work.record("generate", self.stages.generator.use, seconds, len(work.evidence), 1, notes=notes)
 

@@ -12,6 +12,7 @@ from torch.nn.functional import pad
 from transformers import PreTrainedModel
 from transformers.cache_utils import Cache, DynamicLayer
 
+from rag.kv.compress.kept import decoding
 from rag.kv.splice import ROOM, SplicedLayer
 
 
@@ -62,7 +63,7 @@ class Batch:
         if int(read.min()) < longest:
             mask = torch.arange(longest)[None] >= (longest - read)[:, None]
             mask = mask.long().to(model.device)
-        with torch.no_grad():
+        with torch.no_grad(), decoding(model, self.cache) as options:
             out = model(
                 input_ids=torch.tensor([[row.token] for row in self.rows]).to(model.device),
                 attention_mask=mask,
@@ -70,6 +71,7 @@ class Batch:
                 past_key_values=self.cache,
                 use_cache=True,
                 logits_to_keep=1,
+                **options,
             )
         for row in self.rows:
             row.position += 1

@@ -15,6 +15,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, P
 from transformers.utils import logging as transformers_logging
 
 from rag.errors import ConfigError, ModelNotFoundError
+from rag.models.attention import Anatomy
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +39,12 @@ class Loaded:
         """Whether each layer is attention, so that caches can be padded, cut and put side by side."""
         config = self.model.config.get_text_config(decoder=True)
         return set(getattr(config, "layer_types", None) or ()) <= _ATTENDING
+
+    @property
+    def anatomy(self) -> Anatomy:
+        config = self.model.config.get_text_config(decoder=True)
+        layers, heads = int(config.num_hidden_layers), int(config.num_attention_heads)
+        return Anatomy(self.name, self.revision, self.digest, layers, heads)
 
 
 class Loader:

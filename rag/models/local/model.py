@@ -19,6 +19,7 @@ from rag.models.choices import probabilities
 from rag.models.llm import AS_SET, Choice, Completion, Message, Sampling
 from rag.models.local.attending import READ_TOKENS, Asked, attention, reading, writing
 from rag.models.local.chat import Chat, ChatText
+from rag.models.local.compressing import LOOKING, refuse, smaller
 from rag.models.local.grammar import Grammar, grammar_tokenizer
 from rag.models.local.loading import Loaded, Loader
 from rag.models.local.reply_text import Detokeniser
@@ -31,6 +32,9 @@ from rag.types import Token, Usage
 if TYPE_CHECKING:
     from llguidance import LLTokenizer
 
+    from rag.kv.compress.base import CacheCompressor
+    from rag.models.compress_cache_specs import CompressCacheSpec
+
 
 class TransformersModel:
     """Writes and is looked into. May be used from many threads: one thread of its own runs the model.
@@ -40,8 +44,11 @@ class TransformersModel:
 
     Args:
         top_p: for a temperature above 0 (`rag.models.local.sampler.Sampler`).
-        concurrency: how many replies are written together; 1 where a layer is not attention.
+        concurrency: how many replies are written together; 1 where a layer is not attention, and with
+            `compress_cache`.
         reuse: how the keys and values of `Message.passages` are kept and used again; ``None`` reads every prompt anew.
+        compress_cache: which keys and values of a prompt stay while its reply is written, one reply at a time; ``None``
+            keeps all.
 
     Raises:
         ModelError: a prompt that is longer than the window, or that the chat format refuses.
@@ -57,6 +64,7 @@ class TransformersModel:
         max_tokens: int = 512,
         concurrency: int = 8,
         reuse: ReuseSpec | None = None,
+        compress_cache: CompressCacheSpec | None = None,
     ) -> None:
         self.loader = loader
         self.temperature = temperature
@@ -64,11 +72,13 @@ class TransformersModel:
         self.max_tokens = max_tokens
         self._concurrency = concurrency
         self.reuse = reuse
+        self.compress_cache = compress_cache
         self._lock = Lock()
         self._chat: Chat | None = None
         self._grammars: LLTokenizer | None = None
         self._worker: Worker | None = None
         self._chunks: ChunkReuse | None = None
+        self._compressor: CacheCompressor | None = None
 
     @property
     def window(self) -> int:
@@ -76,7 +86,7 @@ class TransformersModel:
 
     @property
     def concurrency(self) -> int:
-        return self._concurrency if self.loader.load().attends else 1
+        return self._concurrency if self.loader.load().attends and self.compress_cache is None else 1
 
     def count(self, text: str) -> int:
         return len(self.chat.ids(text))
@@ -89,7 +99,7 @@ class TransformersModel:
     def stream(self, messages: Sequence[Message], sampling: Sampling = AS_SET) -> Generator[Token | Usage]:
         loaded, chat = self.loader.load(), self.chat
         request = Request(
-            read=partial(self._read, messages),
+            read=partial(self._start, messages),
             sampler=partial(self._sampler, sampling),
             detokeniser=partial(Detokeniser, chat.decode),
             stops=sampling.stop,
@@ -143,10 +153,7 @@ class TransformersModel:
 
     @property
     def anatomy(self) -> Anatomy:
-        loaded = self.loader.load()
-        config = loaded.model.config.get_text_config(decoder=True)
-        layers, heads = int(config.num_hidden_layers), int(config.num_attention_heads)
-        return Anatomy(loaded.name, loaded.revision, loaded.digest, layers, heads)
+        return self.loader.load().anatomy
 
     def close(self) -> None:
         """End what is being written, and free the memory."""
@@ -155,6 +162,7 @@ class TransformersModel:
             self._chat = self._grammars = None
         if worker is not None:
             worker.close()
+        self._compressor = None
         chunks, self._chunks = self._chunks, None
         if chunks is not None:
             chunks.close()
@@ -199,6 +207,19 @@ class TransformersModel:
         if logits is None:
             raise ModelError(f"{loaded.name!r}: the prompt has no tokens")
         return Prompt(ids, logits[-1], cache, Usage(len(ids)))
+
+    def _start(self, messages: Sequence[Message]) -> Prompt:
+        """The prompt with what of its cache is to be written from."""
+        prompt = self._read(messages)
+        if self.compress_cache is None:
+            return prompt
+        loaded = self.loader.load()
+        if self._compressor is None:
+            refuse(loaded)
+            self._compressor = self.compress_cache.build(loaded)
+        text = self.chat.text(messages)
+        asked = len(self.chat.ids(text.text[text.passages[-1][1] :])) if text.passages else LOOKING
+        return smaller(loaded.model, prompt, max(0, len(prompt.ids) - asked), self._compressor)
 
     def _sampler(self, sampling: Sampling) -> Sampler:
         return Sampler(
