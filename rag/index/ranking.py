@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from rag.index.base import Mask, Rows, Scores
@@ -42,8 +44,10 @@ def _floor(scores: Scores, k: int) -> float:
     blocks = len(scores) // BLOCK
     if blocks <= k:
         return float(scores.min())
-    maxima = scores[: blocks * BLOCK].reshape(blocks, BLOCK).max(axis=1)
-    return float(np.partition(maxima, blocks - k)[blocks - k])
+    # A block is every `blocks`-th score: maxima of rows that lie side by side are taken many at a time.
+    maxima = scores[: blocks * BLOCK].reshape(BLOCK, blocks).max(axis=0)
+    maxima.partition(blocks - k)
+    return float(maxima[blocks - k])
 
 
 def visible(live: Mask, allowed: Mask | None) -> Rows | None:
@@ -58,6 +62,8 @@ def spread(scores: Scores) -> tuple[float, float]:
     if not len(scores):
         return 0.0, 0.0
     # Not by inner products: over 10,000 numbers, BLAS wakes a second thread, and waits for it on a busy machine.
-    mean = scores.mean(dtype=np.float64)
-    squares = np.subtract(scores, mean, dtype=np.float64)
-    return float(mean), float(np.sqrt(np.square(squares, out=squares).mean()))
+    exact = scores.astype(np.float64)
+    mean = float(exact.sum()) / len(exact)
+    exact -= mean
+    exact *= exact
+    return mean, math.sqrt(float(exact.sum()) / len(exact))

@@ -21,24 +21,23 @@ import numpy as np
 from rag.embed.base import Vectors
 from rag.errors import IndexCorruptError, IndexMismatchError
 from rag.index import database
-from rag.index.base import DenseIndex, Mask, Rows, SparseIndex
+from rag.index.base import DenseIndex, Mask, Rows, SparseIndex, Warmable
 from rag.index.checks import problems_of
-from rag.index.codec import decode, decode_layout, decode_meta, encode
+from rag.index.chunks import COLUMNS, StoredChunks, chunk_of
+from rag.index.codec import decode, decode_access, decode_layout, decode_meta, encode
 from rag.index.database import explained
 from rag.index.masks import Masks
 from rag.index.postings import Postings
 from rag.index.records import DocumentSummary, Known, Manifest, Problem, Stats
 from rag.index.segments import Segment, SegmentedVectors, map_segment
-from rag.types import Chunk, Condition, Document, Span
+from rag.types import Chunk, Condition, Document
 
 if TYPE_CHECKING:
     from rag.index.directory import IndexDirectory
     from rag.index.ngrams.index import NgramIndex
     from rag.index.specs import IndexSpec
 
-CHUNKS = 20_000  # kept in memory, some 20 MB of text
 DOCUMENTS = 8
-ROWS = 500  # fetched in one statement
 SEPARATOR = "::"
 """Between the name of an attached index and the id of a document there."""
 OPENINGS = 5  # a writer may replace segments between reading their names and mapping them
@@ -69,8 +68,9 @@ class Reader:
         self.document_ids = np.concatenate([segment.documents for segment in segments] or none)
         self.live: Mask = self.document_ids != 0
         self.attached: Mapping[str, IndexDirectory] = {}
-        self._chunks: OrderedDict[int, Chunk] = OrderedDict()
-        self._rows: dict[Span, int] = {}
+        self._chunks = StoredChunks(
+            path / database.NAME, connection, self.lock, chunk_ids=self.chunk_ids, live=self.live
+        )
         self._documents: OrderedDict[str, Document] = OrderedDict()
         self._close = weakref.finalize(self, connection.close)
 
@@ -186,62 +186,18 @@ class Reader:
         Raises:
             LookupError: a row was deleted, or there is no such row.
         """
-        with self.lock:
-            missing = [row for row in dict.fromkeys(rows) if row not in self._chunks]
-            found = {row: self._chunks[row] for row in rows if row in self._chunks}
-            for start in range(0, len(missing), ROWS):
-                found |= self._fetch(missing[start : start + ROWS])
-            for row in rows:
-                self._chunks[row] = found[row]
-                self._chunks.move_to_end(row)
-            while len(self._chunks) > CHUNKS:
-                self._rows.pop(self._chunks.popitem(last=False)[1].span, None)
-            return [found[row] for row in rows]
-
-    def _fetch(self, rows: Sequence[int]) -> dict[int, Chunk]:
-        if any(not 0 <= row < self.rows or not self.live[row] for row in rows):
-            raise LookupError(f"not all of these rows hold chunks: {list(rows)!r}")
-        by_id = {int(self.chunk_ids[row]): row for row in rows}
-        found: dict[int, Chunk] = {}
-        query = (
-            'SELECT c.id, d.key, c.start, c."end", c.text, c.context, c.meta '
-            f"FROM chunks c JOIN documents d ON d.id = c.document WHERE c.id IN ({','.join(map(str, by_id))})"
-        )
-        with explained(self.path / database.NAME):
-            for id_, *columns in self.connection.execute(query):
-                found[by_id[id_]] = chunk = _chunk(*columns)
-                self._rows[chunk.span] = by_id[id_]
-        if len(found) < len(rows):
-            raise IndexCorruptError(
-                f"{self.path / database.NAME}: {len(rows) - len(found)} chunks of live rows are missing",
-                hint="delete the folder and ingest again",
-            )
-        return found
+        return self._chunks.at(rows)
 
     def rows_of(self, chunks: Sequence[Chunk]) -> Rows:
         """The row of each chunk; -1 where this generation has none at its span."""
-        with self.lock:
-            rows = [self._rows.get(chunk.span, -1) for chunk in chunks]
-            for at, chunk in enumerate(chunks):
-                if rows[at] < 0:
-                    rows[at] = self._row(chunk.span)
-        return np.array(rows, np.int64)
+        return self._chunks.rows_of(chunks)
 
-    def _row(self, span: Span) -> int:
-        query = (
-            "SELECT c.id FROM chunks c JOIN documents d ON d.id = c.document "
-            'WHERE d.key = ? AND start = ? AND "end" = ?'
-        )
-        with explained(self.path / database.NAME):
-            found = self.connection.execute(query, (encode(span.document_id), span.start, span.end)).fetchone()
-        if found is None:
-            return -1
-        order = self._by_chunk
-        return int(order[np.searchsorted(self.chunk_ids, found[0], sorter=order)])
-
-    @cached_property
-    def _by_chunk(self) -> Rows:
-        return np.argsort(self.chunk_ids)
+    def warm_up(self) -> None:
+        """Make now what pays for a process that answers many questions."""
+        self._chunks.warm_up()
+        for index in (self.dense, self.sparse):
+            if isinstance(index, Warmable):
+                index.warm_up()
 
     def vectors(self, rows: Rows) -> Vectors:
         """(n, d) copies of the vectors of rows.
@@ -292,7 +248,7 @@ class Reader:
             text=decode(text),
             source=decode(source),
             meta=decode_meta(meta),
-            access=_access(access),
+            access=decode_access(access),
             layout=decode_layout(layout),
         )
 
@@ -308,7 +264,7 @@ class Reader:
                 chunks=chunks,
                 characters=characters,
                 content_hash=content_hash,
-                access=_access(access),
+                access=decode_access(access),
             )
 
     def known(self) -> dict[str, Known]:
@@ -318,12 +274,9 @@ class Reader:
 
     def chunks_of(self, document_id: str) -> list[Chunk]:
         """A document's chunks by their place in it; none for an unknown document."""
-        query = (
-            'SELECT d.key, c.start, c."end", c.text, c.context, c.meta '
-            'FROM chunks c JOIN documents d ON d.id = c.document WHERE d.key = ? ORDER BY c.start, c."end"'
-        )
+        query = f'SELECT {COLUMNS} WHERE d.key = ? ORDER BY c.start, c."end"'
         with self.lock, explained(self.path / database.NAME):
-            return [_chunk(*row) for row in self.connection.execute(query, (encode(document_id),))]
+            return [chunk_of(*row) for row in self.connection.execute(query, (encode(document_id),))]
 
     def stats(self) -> Stats:
         with self.lock, explained(self.path / database.NAME):
@@ -365,11 +318,3 @@ def _mapped(path: Path, spec: IndexSpec, manifest: Manifest, segments: Sequence[
         for segment in segments
         if segment.file is not None
     ]
-
-
-def _access(stored: str | None) -> tuple[str, ...] | None:
-    return None if stored is None else tuple(json.loads(stored))
-
-
-def _chunk(key: bytes, start: int, end: int, text: bytes, context: bytes, meta: str | None) -> Chunk:
-    return Chunk(span=Span(decode(key), start, end), text=decode(text), context=decode(context), meta=decode_meta(meta))

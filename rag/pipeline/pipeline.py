@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rag.events import Answered, Event
+from rag.events import Answered, Event, Retrieved
 from rag.pipeline.build import AskStages, Built, Components
 from rag.pipeline.dynamic import Loop
 from rag.pipeline.run import Run, Work
@@ -250,23 +250,25 @@ class Pipeline:
         self._open()
         with self.tracer.span("rag.ask", questions=len(works)):
             run = Run(self._built.ask, self.tracer)
-            if run.stages.dynamic is not None:
-                yield from Loop(run, run.stages.dynamic).answer(works)
-                return
-            yield from run.retrieve(works)
-            yield from run.compress(works)
-            yield from run.write(works)
+            for event in self._answering(run, works):
+                if isinstance(event, Retrieved):
+                    run.expect(works[event.at], event.ranking)
+                yield event
+
+    def _answering(self, run: Run, works: Sequence[Work]) -> Iterator[Event]:
+        if run.stages.dynamic is not None:
+            yield from Loop(run, run.stages.dynamic).answer(works)
+            return
+        yield from run.retrieve(works)
+        yield from run.compress(works)
+        yield from run.write(works)
 
     def warm_up(self) -> None:
-        """Open the index and load the models now, and make what pays for many questions, as exact search's bounds."""
+        """Open the index and load the models now, and take into memory what pays for many questions."""
         self._open()
         if self.spec.ingest.index.dense is not None:
             self._built.resources.embedder.embed_queries(["warm up"])
-            from rag.index.base import Warmable
-
-            dense = self.index.reader().dense
-            if isinstance(dense, Warmable):
-                dense.warm_up()
+        self.index.reader().warm_up()
 
     def _open(self) -> None:
         """Open the index, and check once a generation that it is the pipeline's."""
