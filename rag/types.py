@@ -175,13 +175,14 @@ class Chunk:
 
     `context` is text that enrichment prepends for indexing only (a heading path, a summary): it is never cited and
     never part of the span. The id comes from document, offsets and text alone, so metadata, enrichment and models
-    never change it.
+    never change it. `access` is its document's.
     """
 
     span: Span
     text: str
     context: str = ""
     meta: Meta = field(default_factory=dict)
+    access: tuple[str, ...] | None = field(default=None, compare=False)
 
     @property
     def document_id(self) -> str:
@@ -322,7 +323,10 @@ class Ranking:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
-    """What compression keeps for the answer: always ``document.text[span.start:span.end] == text``."""
+    """What compression keeps for the answer: always ``document.text[span.start:span.end] == text``.
+
+    `access` is its document's.
+    """
 
     span: Span
     text: str
@@ -330,6 +334,7 @@ class Evidence:
     chunk_id: str
     source: str = ""
     location: Location = Location()
+    access: tuple[str, ...] | None = field(default=None, compare=False)
 
     @property
     def where(self) -> str:
@@ -435,30 +440,6 @@ class Reuse:
             self.from_prompt + other.from_prompt,
             self.questions + other.questions,
             self.apart or other.apart,
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class CacheKept:
-    """What stayed of prompts' keys and values while replies were written (``llm.compress_cache``).
-
-    `cache_entries` are those of the whole prompts, over all layers and key heads, `kept_entries` what stayed of them;
-    both in bytes too.
-    """
-
-    cache_method: str
-    cache_entries: int
-    kept_entries: int
-    cache_bytes: int
-    kept_bytes: int
-
-    def __add__(self, other: CacheKept) -> CacheKept:
-        return CacheKept(
-            self.cache_method,
-            self.cache_entries + other.cache_entries,
-            self.kept_entries + other.kept_entries,
-            self.cache_bytes + other.cache_bytes,
-            self.kept_bytes + other.kept_bytes,
         )
 
 

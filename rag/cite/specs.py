@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 class CiterSpec(Spec):
     """Options of what checks the answer's citations."""
 
+    checks: ClassVar[bool] = False
+    """Whether it says of each citation how far its source supports it."""
     use: str
     """The component's name."""
 
@@ -64,6 +66,7 @@ class CheckedSpec(CiterSpec):
     By words, numbers, names and negations; on top of that, where asked, by the embedder and by a model of entailment.
     """
 
+    checks: ClassVar[bool] = True
     use: Literal["checked"] = "checked"
     supported: float = Field(0.6, ge=0, le=1)
     """The share of a sentence's content words that its source needs for `supported`."""

@@ -143,6 +143,7 @@ def answer_record(result: Answer, locate: Locate, *, explain: bool = False) -> d
         "mode": result.mode,
         "abstained": result.abstained,
         "reason": result.reason,
+        "signals": {name: round(value, 6) for name, value in result.signals.items()},
         "citations": [citation_record(part, locate) for part in result.citations],
         "dropped_citations": result.dropped_citations,
         "uncited": [{"start": start, "end": end} for start, end in result.uncited],

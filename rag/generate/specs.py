@@ -19,6 +19,11 @@ class GeneratorSpec(Spec):
     use: str
     """The component's name."""
 
+    @property
+    def signals(self) -> frozenset[str]:
+        """What of `rag.generate.base.Outcome.signals` it gives with an answer."""
+        return frozenset()
+
     def build(self, resources: Resources) -> Generator:
         """Make the component; every subclass does."""
         raise NotImplementedError(type(self).__name__)
@@ -37,10 +42,30 @@ class ExtractiveSpec(GeneratorSpec):
     def traits(self) -> frozenset[Trait]:
         return frozenset({"quotes", "abstains"})
 
+    @property
+    def signals(self) -> frozenset[str]:
+        return frozenset({"confidence"})
+
     def build(self, resources: Resources) -> Generator:
         from rag.generate.extractive import ExtractiveGenerator
 
         return ExtractiveGenerator(resources, sentences=self.sentences, threshold=self.threshold)
+
+
+class SamplesSpec(Spec):
+    """Several samples of an answer; the one that most agree on is given (self-consistency, arXiv 2203.11171)."""
+
+    count: int = Field(5, ge=2, le=100)
+    """How often the model answers; each answer costs its tokens, the prompt is the same."""
+    temperature: float = Field(0.7, gt=0, le=2)
+    """At which they are drawn."""
+    agree: Literal["words", "meaning"] = "words"
+    """When two say the same: by their `words`, for short answers, or by `meaning`, for sentences: near vectors of the
+    pipeline's embedder, the same numbers, and no names that tell them apart."""
+    cosine: float = Field(0.9, ge=0, le=1)
+    """The least cosine of two answers that say the same by `meaning`."""
+    seed: int = 0
+    """Of the first sample; the others follow. A server that takes no seeds draws as it likes."""
 
 
 class LlmSpec(GeneratorSpec):
@@ -61,9 +86,16 @@ class LlmSpec(GeneratorSpec):
     without_evidence: Literal["abstain", "answer"] = "abstain"
     """Where nothing was retrieved: say so, or let the model answer from what it knows."""
 
+    samples: SamplesSpec | None = None
+    """Answer several times and give the answer that most agree on; null: once. Nothing is streamed before the vote."""
+
     @property
     def traits(self) -> frozenset[Trait]:
         return frozenset({"abstains"} if self.without_evidence == "abstain" else ())
+
+    @property
+    def signals(self) -> frozenset[str]:
+        return frozenset({"agreement"} if self.samples else ())
 
     def build(self, resources: Resources) -> Generator:
         from rag.generate.llm import LanguageModelGenerator
@@ -71,13 +103,25 @@ class LlmSpec(GeneratorSpec):
         from rag.models.template import Template
 
         name, fields = self.structured_prompt, FIELDS | {"schema"}
-        return LanguageModelGenerator(
+        generator = LanguageModelGenerator(
             resources.llm,
             Template.parse(resources.prompt(self.prompt), name=self.prompt, fields=FIELDS),
             max_tokens=self.max_tokens,
             budgets=Budgets(self.evidence_tokens, self.history_tokens),
             structured=Template.parse(resources.prompt(name), name=name, fields=fields),
             without_evidence=self.without_evidence,
+        )
+        if self.samples is None:
+            return generator
+        from rag.generate.agreement import Agreement, SameMeaning, SameWords
+        from rag.generate.consistent import ConsistentGenerator
+
+        drawn = self.samples
+        agreement: Agreement = SameWords()
+        if drawn.agree == "meaning":
+            agreement = SameMeaning(lambda: resources.embedder, cosine=drawn.cosine)
+        return ConsistentGenerator(
+            generator, agreement, samples=drawn.count, temperature=drawn.temperature, seed=drawn.seed
         )
 
 

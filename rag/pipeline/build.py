@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from threading import RLock
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar, cast, runtime_checkable
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from rag.index.directory import IndexDirectory
     from rag.load.base import Connector
     from rag.models.llm import LanguageModel
+    from rag.pipeline.doubt import Doubt
     from rag.pipeline.dynamic import Dynamic
     from rag.pipeline.spec import PipelineSpec
     from rag.query.base import QueryTransform
@@ -145,12 +146,25 @@ class Closeable(Protocol):
     def close(self) -> None: ...
 
 
+@runtime_checkable
+class Learning(Protocol):
+    """A component that is changed by what it is asked, as a bandit is."""
+
+    def frozen(self) -> Learning:
+        """The same component as it is now, which learns nothing from what it is asked."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Stage(Generic[T]):
     """A component and the name the trace shows it by: its `use`, or its class where an object was given."""
 
     use: str
     run: T
+
+    def frozen(self) -> Stage[T]:
+        """With what its component has learnt so far, if it is `Learning`."""
+        return Stage(self.use, cast("T", self.run.frozen())) if isinstance(self.run, Learning) else self
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +185,18 @@ class AskStages:
     generator: Stage[Generator]
     citer: Stage[Citer]
     dynamic: Dynamic | None = None
+    doubt: Doubt | None = None
+
+    def frozen(self) -> AskStages:
+        """The stages that make a ranking, none of which learns from the questions they are asked."""
+        return replace(
+            self,
+            transforms=[stage.frozen() for stage in self.transforms],
+            retrievers=[stage.frozen() for stage in self.retrievers],
+            fuser=self.fuser.frozen(),
+            rerankers=[stage.frozen() for stage in self.rerankers],
+            expanders=[stage.frozen() for stage in self.expanders],
+        )
 
 
 class Built:
@@ -206,6 +232,7 @@ class Built:
             self._stage(made.generator, spec.generate),
             self._stage(made.citer, spec.cite),
             self._dynamic(),
+            spec.abstain.build() if spec.abstain is not None else None,
         )
 
     def _dynamic(self) -> Dynamic | None:

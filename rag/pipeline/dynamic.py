@@ -10,7 +10,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from rag.errors import BackendError, ModelError
-from rag.events import Answered, Decided, Event, Retracted, Wrote
+from rag.events import Decided, Event, Retracted, Wrote
 from rag.generate.base import Outcome
 from rag.pipeline.draft import Draft
 from rag.trigger.base import Asked, Decision, Finished, Found, Moment, MomentName, Written
@@ -133,7 +133,7 @@ class Loop:
             yield from self._write([talk for talk in open_ if not talk.over])
             for talk in open_:
                 if talk.seek is None:
-                    yield self._answered(talk)
+                    yield from self.run.answered(talk.work, talk.draft.text, talk.outcome)
             open_ = [talk for talk in open_ if talk.seek is not None]
 
     # ---- before writing
@@ -316,9 +316,6 @@ class Loop:
             talk.seek = Seek(said.queries, said.decision.elsewhere, keep=keep, stay=len(text), over=True)
         yield self._decided(talk, moment, said)
 
-    def _answered(self, talk: Talk) -> Answered:
-        return self.run.answered(talk.work, talk.draft.text, talk.outcome)
-
     # ---- deciding
 
     def _speaks(self, moment: MomentName) -> bool:
@@ -330,7 +327,8 @@ class Loop:
         return talk.round >= limits.rounds or talk.tokens >= limits.tokens or self.now() >= talk.until
 
     def _may_take_back(self, talk: Talk) -> bool:
-        return (self._speaks("written") or self._speaks("finished")) and not self._over_limits(talk)
+        more = (self._speaks("written") or self._speaks("finished")) and not self._over_limits(talk)
+        return more or self.run.withholds
 
     def _consult_all(self, asked: Sequence[tuple[Talk, Moment]]) -> list[tuple[Talk, Moment, _Consulted]]:
         if len(asked) < 2:
@@ -376,7 +374,7 @@ class Loop:
         if decision.retrieve and not said.queries:
             notes["not_retrieved"] = self._reason(talk, decision)
         work.record("trigger", self.use, said.seconds, len(work.evidence), len(said.queries), notes=notes)
-        settled = 0 if self._speaks("finished") else len(talk.draft.accepted)
+        settled = 0 if self._speaks("finished") or self.run.withholds else len(talk.draft.accepted)
         return Decided(
             work.at, moment.name, talk.round, bool(said.queries), decision.why, decision.numbers, said.queries, settled
         )

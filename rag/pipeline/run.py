@@ -8,8 +8,11 @@ from dataclasses import dataclass, field, replace
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-from rag.events import Answered, Compressed, Event, Expanded, Reranked, Retrieved, Wrote
-from rag.generate.base import Selective
+from rag.cite.base import Cited
+from rag.events import Answered, Compressed, Event, Expanded, Reranked, Retracted, Retrieved, Wrote
+from rag.generate.abstain import SENTENCE
+from rag.generate.base import ExpectingGenerator, Selective
+from rag.pipeline.doubt import OF_TOKENS, of_citations, of_ranking, of_tokens
 from rag.query.base import together
 from rag.types import (
     Answer,
@@ -21,13 +24,19 @@ from rag.types import (
     ScoredChunk,
     Span,
     StageRecord,
+    Token,
     Trace,
 )
 
 if TYPE_CHECKING:
     from rag.generate.base import Decoding, Outcome
     from rag.pipeline.build import AskStages
+    from rag.pipeline.doubt import Doubt
     from rag.tracing import Tracer
+
+
+EXPECTED = 32
+"""How many chunks of a fused ranking a generator is told of."""
 
 
 @dataclass(slots=True)
@@ -181,6 +190,17 @@ class Run:
                 work.record("expand", expander.use, seconds, len(old), len(new), (new,), notes=sizes)
                 yield Expanded(work.at, new)
 
+    def expect(self, work: Work, ranking: Ranking) -> None:
+        """Tell a generator that can get ready what may come of a fused ranking, before it is reranked and cut down."""
+        generator = self.stages.generator.run
+        if isinstance(generator, ExpectingGenerator):
+            chunks = [(hit.score, hit.chunk) for hit in ranking.hits[:EXPECTED]]
+            evidence = tuple(
+                Evidence(span=chunk.span, text=chunk.text, score=score, chunk_id=chunk.id, access=chunk.access)
+                for score, chunk in chunks
+            )
+            generator.expect(replace(work.prompt(), evidence=evidence))
+
     # ---- from a ranking to evidence
 
     def compress(self, works: Sequence[Work]) -> Iterator[Event]:
@@ -206,19 +226,24 @@ class Run:
     def write(self, works: Sequence[Work]) -> Iterator[Event]:
         """Write the answers, each in one go."""
         generator = self.stages.generator
-        written: list[list[str]] = [[] for _ in works]
+        written: list[list[Token]] = [[] for _ in works]
+        prompts = [work.prompt() for work in works]
+        doubt = self.stages.doubt
+        reads_tokens = doubt is not None and not OF_TOKENS.isdisjoint(doubt.signals)
         started = perf_counter()
         with self.tracer.span("rag.generate", prompts=len(works), use=generator.use):
-            decoding = generator.run.start([work.prompt() for work in works])
+            decoding = generator.run.start(prompts, logprobs=True) if reads_tokens else generator.run.start(prompts)
             for at, token in decoding:
                 works[at].see(decoding, at)
-                written[at].append(token.text)
-                yield Wrote(works[at].at, token.text)
+                written[at].append(token)
+                yield Wrote(works[at].at, token.text, provisional=self.withholds)
         seconds = (perf_counter() - started) / max(1, len(works))
         for at, work in enumerate(works):
             outcome = decoding.outcome(at)
             self.record_writing(work, outcome, seconds)
-            yield self.answered(work, "".join(written[at]), outcome)
+            if reads_tokens and not outcome.abstained:
+                outcome = replace(outcome, signals={**outcome.signals, **of_tokens(written[at])})
+            yield from self.answered(work, "".join(token.text for token in written[at]), outcome)
 
     def record_writing(self, work: Work, outcome: Outcome, seconds: float) -> None:
         usage = outcome.usage
@@ -232,14 +257,25 @@ class Run:
         }
         work.record("generate", self.stages.generator.use, seconds, len(work.evidence), 1, notes=notes)
 
-    def answered(self, work: Work, text: str, outcome: Outcome) -> Answered:
-        """Check the markers of a finished text and resolve its citations."""
+    @property
+    def withholds(self) -> bool:
+        """Whether a finished answer may still be taken back."""
+        return self.stages.doubt is not None
+
+    def answered(self, work: Work, text: str, outcome: Outcome) -> Iterator[Event]:
+        """Check the markers of a finished text and resolve its citations; take it back if it is in doubt."""
         citer = self.stages.citer
         with self.clock("rag.cite", citer.use) as clock:
             cited = citer.run.cite(text, work.evidence, given=outcome.given)
         kept, dropped = len(cited.citations), cited.dropped
         work.record("cite", citer.use, clock.seconds, kept + dropped, kept, notes=cited.notes)
-        return Answered(
+        if self.stages.doubt is not None and not outcome.abstained:
+            outcome = self._judged(work, outcome, cited, self.stages.doubt)
+            if outcome.abstained:
+                cited = Cited(SENTENCE, (), dropped)
+                yield Retracted(work.at, 0)
+                yield Wrote(work.at, SENTENCE)
+        yield Answered(
             work.at,
             Answer(
                 query=work.query.text,
@@ -253,9 +289,20 @@ class Run:
                 dropped_citations=cited.dropped,
                 uncited=() if outcome.abstained else cited.uncited,
                 prompt=outcome.prompt,
+                signals=outcome.signals,
                 trace=Trace(tuple(work.records)),
             ),
         )
+
+    def _judged(self, work: Work, outcome: Outcome, cited: Cited, doubt: Doubt) -> Outcome:
+        """The outcome with what was measured of it; abstained if the answer is withheld."""
+        with self.clock("rag.abstain", doubt.use) as clock:
+            measured = {**of_ranking(work.ranking), **outcome.signals, **of_citations(cited)}
+            signals = {name: measured[name] for name in (*outcome.signals, *doubt.signals) if name in measured}
+            verdict = doubt.judge(signals)
+        notes: dict[str, Scalar] = {**signals, "reason": verdict.reason}
+        work.record("abstain", doubt.use, clock.seconds, 1, 0 if verdict.abstains else 1, notes=notes)
+        return replace(outcome, abstained=verdict.abstains, reason=verdict.reason, signals=signals)
 
     @contextmanager
     def clock(self, name: str, use: str) -> Iterator[Clock]:

@@ -29,6 +29,7 @@ from rag.generate.specs import ExtractiveSpec, GeneratorSpec
 from rag.index.specs import IndexSpec
 from rag.load.specs import ConnectorSpec, ParseSpec
 from rag.models.specs import LanguageModelSpec
+from rag.pipeline.abstain_spec import AbstainSpec
 from rag.pipeline.checks import conflicts
 from rag.pipeline.dynamic_spec import DynamicSpec
 from rag.query.specs import QueryTransformSpec
@@ -83,6 +84,8 @@ class AskSpec(Spec):
     """What writes the answer."""
     cite: Annotated[CiterSpec, Use("cite")] = CheckedSpec()
     """What checks the answer's citations."""
+    abstain: AbstainSpec | None = None
+    """When to withhold an answer that is in doubt; null: only where the generator finds none."""
 
 
 class PipelineSpec(Spec):

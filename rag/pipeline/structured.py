@@ -36,7 +36,7 @@ def answer_in(run: Run, work: Work, schema: Schema) -> Answer:
     """Answer one question with a value that fits `schema`.
 
     Raises:
-        ConfigError: the generator does not write in a schema; with dynamic retrieval.
+        ConfigError: the generator does not write in a schema; with ``ask.dynamic`` or ``ask.abstain``.
         StructureError: what the model wrote does not fit, also after a second try.
     """
     generator = run.stages.generator
@@ -48,6 +48,8 @@ def answer_in(run: Run, work: Work, schema: Schema) -> Answer:
         )
     if run.stages.dynamic is not None:
         raise ConfigError("ask.dynamic: an answer in a schema is written in one go", hint="leave ask.dynamic out")
+    if run.stages.doubt is not None:
+        raise ConfigError("ask.abstain: it judges answers in text, not in a schema", hint="leave ask.abstain out")
     shape = of_model(schema) if isinstance(schema, type) else of_schema(schema)
     for _ in (*run.retrieve([work]), *run.compress([work])):
         pass

@@ -39,7 +39,8 @@ class Placed:
 
     def embed_documents(self, texts: Sequence[str]) -> Vectors:
         rows = np.array([self.vectors[text] for text in texts], np.float32)
-        return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+        unit: Vectors = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+        return unit
 
 
 def asked(
