@@ -3,14 +3,16 @@
     python benchmarks/serving.py [--calls 200]
 
 Each engine is asked bare and through the framework, turn by turn, with the same prompt and tokens: a stub server and a
-real vLLM server by plain httpx against the generator of the pipeline over `openai`; vLLM in process by its engine
-against the generator over `vllm`. The generator's call holds all that lies between retrieval and the engine: filling
-the prompt template with the evidence, counting tokens, the chat format, the request, and looking out for abstention.
-Prompts are all different behind a common beginning. vLLM is measured where it is installed (`make bench-vllm`).
+real vLLM server by plain httpx against the generator of the pipeline over `openai`; vLLM in process as its own API
+means it (`AsyncLLM.generate` of ready token ids, read in the engine's own event loop) against the generator over
+`vllm`, read in another thread. The generator's call holds all that lies between retrieval and the engine: filling the
+prompt template with the evidence, counting tokens, the chat format, tokenising where the engine is in process, the
+request, handing over every token, and looking out for abstention. Prompts are all different behind a common beginning.
+vLLM is measured where it is installed (`make bench-vllm`).
 
-A line an engine: median milliseconds to the first token, to the last, and of the calling thread's processor (which
-other work on the machine does not change), bare and ours, and the median of the paired differences with its 10th and
-90th percentile. The last line sums up.
+A line an engine: median milliseconds to the first token, to the last, and of the processor in all threads of this
+process (which holds the stub, and of vLLM what is not its model), bare and ours, and the median of the paired
+differences with its 10th and 90th percentile. The last line sums up.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from importlib.util import find_spec
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,8 +45,9 @@ if TYPE_CHECKING:
 
 TOKENS = 16
 SOURCES = 8
-Call = Callable[[], Iterator[object]]
-"""Gives something for every token, as it comes."""
+Times = tuple[float, float, float]
+"""Milliseconds to the first token, to the last, and of the processor."""
+Call = Callable[[], Times]
 Prepare = Callable[[Prompt], Call]
 """Makes a call; before the clock runs."""
 
@@ -98,7 +102,7 @@ def compare(name: str, bare: Prepare, through: Prepare, calls: int) -> tuple[flo
     """Ask both in turn and print; the median differences, in ms."""
     rows = []
     for at in range(-10, calls):  # the first ones warm up
-        pair = [timed(made(prompt(2 * at + turn))) for turn, made in enumerate((bare, through))]
+        pair = [made(prompt(2 * at + turn))() for turn, made in enumerate((bare, through))]
         if at >= 0:
             rows.append(pair)
     times = np.array(rows)  # (calls, bare and ours, first and last and processor)
@@ -112,14 +116,33 @@ def compare(name: str, bare: Prepare, through: Prepare, calls: int) -> tuple[flo
     return tuple(np.median(differences, axis=0).tolist())
 
 
-def timed(call: Call) -> tuple[float, float, float]:
-    """Milliseconds to the first token, to the last, and of this thread's processor."""
-    busy = time.thread_time()
-    started = time.perf_counter()
-    first = 0.0
-    for _ in call():
-        first = first or time.perf_counter() - started
-    return 1000 * first, 1000 * (time.perf_counter() - started), 1000 * (time.thread_time() - busy)
+class Clock:
+    """Runs from when it is made; `token` is told of each."""
+
+    def __init__(self) -> None:
+        self.busy = time.process_time()
+        self.started = time.perf_counter()
+        self.first: float | None = None
+        self.last = self.started
+
+    def token(self) -> None:
+        self.last = time.perf_counter()
+        self.first = self.first or self.last
+
+    def times(self) -> Times:
+        assert self.first is not None
+        busy = time.process_time() - self.busy
+        return 1000 * (self.first - self.started), 1000 * (self.last - self.started), 1000 * busy
+
+
+def timed(tokens: Callable[[], Iterator[object]]) -> Call:
+    def call() -> Times:
+        clock = Clock()
+        for _ in tokens():
+            clock.token()
+        return clock.times()
+
+    return call
 
 
 def prompt(at: int) -> Prompt:
@@ -137,7 +160,7 @@ def prompt(at: int) -> Prompt:
 
 def ours(model: LanguageModel) -> Prepare:
     generator = LanguageModelGenerator(model, template(), max_tokens=TOKENS)
-    return lambda asked: lambda: iter(generator.start([asked]))
+    return lambda asked: timed(lambda: iter(generator.start([asked])))
 
 
 def template() -> Template:
@@ -159,7 +182,7 @@ def bare_server(base_url: str, name: str) -> Prepare:
         chat = [{"role": message.role, "content": message.content} for message in messages(asked)]
         body = {"model": name, "messages": chat, "max_tokens": TOKENS, "temperature": 0.0, "stream": True}
 
-        def call() -> Iterator[object]:
+        def tokens() -> Iterator[object]:
             with client.stream("POST", f"{base_url}/chat/completions", json=body) as response:
                 for line in response.iter_lines():
                     if line.startswith("data: {"):
@@ -167,19 +190,29 @@ def bare_server(base_url: str, name: str) -> Prepare:
                         if choices[0].get("delta", {}).get("content"):
                             yield line
 
-        return call
+        return timed(tokens)
 
     return prepare
 
 
 def bare_engine(model: VllmModel) -> Prepare:
     from vllm import SamplingParams
+    from vllm.inputs import tokens_input
     from vllm.sampling_params import RequestOutputKind
+
+    engine = model.engine.load()
+    numbers = count()
+
+    async def read(ids: list[int]) -> Times:
+        clock = Clock()
+        sampling = SamplingParams(temperature=0.0, max_tokens=TOKENS, output_kind=RequestOutputKind.DELTA)
+        async for _ in engine.generate(tokens_input(ids), sampling, f"bare-{next(numbers)}"):
+            clock.token()
+        return clock.times()
 
     def prepare(asked: Prompt) -> Call:
         ids = model.prompt(messages(asked))
-        sampling = SamplingParams(temperature=0.0, max_tokens=TOKENS, output_kind=RequestOutputKind.DELTA)
-        return lambda: model.engine.generate(ids, sampling)
+        return lambda: model.engine.submit(read(ids)).result()
 
     return prepare
 

@@ -9,7 +9,7 @@ from contextlib import closing
 from math import exp
 from pathlib import Path
 from threading import Lock, local
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, cast
 
 from rag.errors import BackendError, ConfigError, ModelError
 from rag.models.aligned import Aligner
@@ -17,30 +17,16 @@ from rag.models.choices import MOST_TOKENS, listed_entropy, probabilities
 from rag.models.llm import AS_SET, Choice, Completion, Message, Sampling
 from rag.models.vllm_engine import VllmEngine
 from rag.models.vllm_metrics import EngineMetrics, parse_metrics
+from rag.models.vllm_prompt import ChatEncoder
 from rag.types import Token, Usage
 
 if TYPE_CHECKING:
-    import tokenizers
     from vllm import RequestOutput, SamplingParams
     from vllm.logprobs import Logprob
 
+    from rag.models.vllm_prompt import ChatTokenizer
+
 logger = logging.getLogger(__name__)
-
-
-class ChatTokenizer(Protocol):
-    """What is used of a Hugging Face tokenizer."""
-
-    def encode(self, text: str, *, add_special_tokens: bool) -> list[int]: ...
-
-    def apply_chat_template(
-        self,
-        conversation: list[dict[str, str]],
-        *,
-        chat_template: str | None,
-        tokenize: bool,
-        add_generation_prompt: bool,
-        continue_final_message: bool,
-    ) -> str: ...
 
 
 class VllmModel:
@@ -78,7 +64,7 @@ class VllmModel:
         self.concurrency = concurrency
         self.chat_template = chat_template
         self._lock = Lock()
-        self._tokenizer: ChatTokenizer | None = None
+        self._encoder: ChatEncoder | None = None
         self._last = local()  # of each thread, the messages it measured last and their token ids
 
     @property
@@ -86,7 +72,7 @@ class VllmModel:
         return int(self.engine.load().model_config.max_model_len)
 
     def count(self, text: str) -> int:
-        return len(self._encode(text))
+        return len(self._loaded_encoder().encode(text))
 
     def prompt_tokens(self, messages: Sequence[Message]) -> int:
         prompt = self.prompt(messages)
@@ -135,7 +121,7 @@ class VllmModel:
         """End the engine and free its memory."""
         self.engine.close()
         with self._lock:
-            self._tokenizer = None
+            self._encoder = None
 
     # ---- one request
 
@@ -145,23 +131,14 @@ class VllmModel:
         Raises:
             ModelError: the model has no chat format, or it refuses these messages.
         """
-        drafted = bool(messages) and messages[-1].role == "assistant"
-        chat = [{"role": message.role, "content": message.content} for message in messages]
-        tokenizer = self._loaded_tokenizer()
+        encoder = self._loaded_encoder()
         try:
-            text = tokenizer.apply_chat_template(
-                chat,
-                chat_template=self._own_template(),
-                tokenize=False,
-                add_generation_prompt=not drafted,
-                continue_final_message=drafted,
-            )
+            return encoder.prompt(messages)
         except ValueError as error:
             raise ModelError(
                 f"{self.name!r} cannot put the messages into its chat format: {error}",
                 hint="a base model has none: choose one tuned for chat, or set llm.chat_template",
             ) from error
-        return self._encode(text)
 
     def _prompt(self, messages: Sequence[Message]) -> list[int]:
         """The token ids of a chat, of which this thread has often just asked how many they are."""
@@ -189,22 +166,13 @@ class VllmModel:
         if reason == "length":
             logger.warning("the reply was cut at max_tokens=%d", max_tokens)
 
-    # ---- tokens
-
-    def _encode(self, text: str) -> list[int]:
-        tokenizer = self._loaded_tokenizer()
-        fast: tokenizers.Tokenizer | None = getattr(tokenizer, "backend_tokenizer", None)
-        if fast is not None:  # a third of the time: no state, and no offsets
-            return list(fast.encode_batch_fast([text], add_special_tokens=False)[0].ids)
-        with self._lock:  # encoding sets the tokenizer's state
-            return tokenizer.encode(text, add_special_tokens=False)
-
-    def _loaded_tokenizer(self) -> ChatTokenizer:
+    def _loaded_encoder(self) -> ChatEncoder:
         engine = self.engine.load()
         with self._lock:
-            if self._tokenizer is None:  # a copy: the engine uses its own in another thread
-                self._tokenizer = cast("ChatTokenizer", copy.deepcopy(engine.get_tokenizer()))
-            return self._tokenizer
+            if self._encoder is None:
+                tokenizer = copy.deepcopy(engine.get_tokenizer())  # the engine uses its own in another thread
+                self._encoder = ChatEncoder(cast("ChatTokenizer", tokenizer), chat_template=self._own_template())
+            return self._encoder
 
     def _own_template(self) -> str | None:
         if self.chat_template is None:

@@ -79,7 +79,7 @@ class VllmEngine:
         """What the engine gives for a prompt of token ids, as it comes."""
         engine = self.load()
         ready: SimpleQueue[RequestOutput | BaseException | None] = SimpleQueue()
-        request = self._submit(_pump(engine, list(prompt), sampling, f"rag-{next(self._numbers)}", ready))
+        request = self.submit(_pump(engine, list(prompt), sampling, f"rag-{next(self._numbers)}", ready))
         try:
             while (item := ready.get()) is not None:
                 if isinstance(item, BaseException):
@@ -105,7 +105,7 @@ class VllmEngine:
         self._thread = Thread(target=self._loop.run_forever, name="rag-vllm", daemon=True)
         self._thread.start()
         try:
-            return self._submit(_load(arguments)).result()
+            return self.submit(_load(arguments)).result()
         except Exception as error:  # whatever a wrong model, too little memory or a missing kernel raises
             self._stop_loop()
             raise ModelError(
@@ -136,7 +136,12 @@ class VllmEngine:
                 hint="set llm.allow_download: true, or give llm.model a folder that has them",
             ) from error
 
-    def _submit(self, work: Coroutine[object, object, T]) -> Future[T]:
+    def submit(self, work: Coroutine[object, object, T]) -> Future[T]:
+        """Run a coroutine in the engine's event loop.
+
+        Raises:
+            BackendError: the engine is not loaded.
+        """
         loop = self._loop
         if loop is None or loop.is_closed():
             work.close()
@@ -145,7 +150,7 @@ class VllmEngine:
 
     def _unload(self) -> None:
         if self._engine is not None:
-            self._submit(_shut_down(self._engine)).result()
+            self.submit(_shut_down(self._engine)).result()
             self._engine = None
         self._stop_loop()
 

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -19,7 +20,17 @@ from rag.models.vllm_specs import VllmSpec
 from rag.testing.vllm_server import children
 from rag.types import Token, Usage
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
 LONG = [Message("user", "Dogs bark at night. " * 30)]
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tiny: Path) -> PreTrainedTokenizerBase:
+    from transformers import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(tiny)
 
 
 def until(holds: Callable[[], bool], *, seconds: float = 20.0) -> bool:
@@ -80,10 +91,12 @@ def test_writing_ends_before_a_stop_string(model: VllmModel, chats: list[list[Me
         assert "".join(piece.text for piece in pieces if isinstance(piece, Token)) == whole[:at]
 
 
-def test_a_draft_is_continued_in_its_own_turn(model: VllmModel, chats: list[list[Message]]) -> None:
+def test_a_draft_is_continued_in_its_own_turn(
+    model: VllmModel, chats: list[list[Message]], tokenizer: PreTrainedTokenizerBase
+) -> None:
     prompt = model.prompt([*chats[0], Message("assistant", "Yes, dogs")])
     opened = model.prompt(chats[0])
-    assert prompt == [*opened, *model._encode("Yes, dogs")]
+    assert prompt == [*opened, *tokenizer.encode("Yes, dogs", add_special_tokens=False)]
     assert text(model, [*chats[0], Message("assistant", "Yes, dogs")]) != text(model, chats[0])
 
 
@@ -122,8 +135,15 @@ def test_a_prompt_longer_than_the_window_is_refused_by_name(model: VllmModel) ->
         text(model, [Message("user", "Dogs bark. " * 2000)])
 
 
-def test_tokens_are_counted_by_the_models_own_tokenizer(model: VllmModel) -> None:
-    assert model.count("Dogs bark at night.") == len(model._encode("Dogs bark at night."))
+def test_tokens_are_those_of_the_models_own_tokenizer(
+    model: VllmModel, chats: list[list[Message]], tokenizer: PreTrainedTokenizerBase
+) -> None:
+    assert model.count("Dogs bark at night.") == len(tokenizer.encode("Dogs bark at night.", add_special_tokens=False))
+    for chat in chats:
+        turns = [{"role": message.role, "content": message.content} for message in chat]
+        whole = tokenizer.apply_chat_template(turns, add_generation_prompt=True, return_dict=False)
+        assert model.prompt(chat) == whole
+        assert model.prompt_tokens(chat) == len(whole)
     assert model.window == 2048
 
 
