@@ -42,7 +42,8 @@ def explain(
 ) -> Explanation:
     """Run the pipeline whole, then without each stage that can be left out, and compare the evidence.
 
-    All runs share the index and the models, and what stands before the missing stage is computed once. Times are those
+    All runs share the index and the models, and what stands before the missing stage is computed once. Components that
+    learn from questions (`rag.pipeline.build.Learning`) learn nothing from these. Times are those
     of the whole run, after one other question has loaded the models; that one is spared where a stage asks a language
     model.
 
@@ -53,6 +54,7 @@ def explain(
     """
     ask = pipeline.spec.ask
     pipeline.warm_up()
+    pipeline = pipeline.variant(pipeline.stages.frozen())
     if not any("llm" in spec.needs for spec in (*ask.transform, *ask.retrieve, ask.fuse, *ask.rerank, *ask.expand)):
         pipeline.search("warm up", filter=filter, principals=principals)
 

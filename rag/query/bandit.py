@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,6 +50,13 @@ class Bandit:
         self.arms = tuple(arms)
         self.spread = spread
         self.seed = seed
+        self._learns = True
+
+    def frozen(self) -> Bandit:
+        """The same, whose choices are those that it would make next; they are not counted and can have no reward."""
+        other = copy(self)
+        other._learns = False
+        return other
 
     def transform(self, queries: Sequence[Query]) -> list[Rewritten]:
         chosen = [self._choose(query.text) for query in queries]
@@ -57,7 +65,7 @@ class Bandit:
         replies = dict(zip(places, self.asker.ask_each([queries[at] for at in places], values), strict=True))
         made: list[Rewritten] = []
         for at, (query, (arm, number)) in enumerate(zip(queries, chosen, strict=True)):
-            notes = {"arm": arm, "choice": str(number)}
+            notes = {"arm": arm, **({"choice": str(number)} if self._learns else {})}
             if at not in replies:
                 made.append(Rewritten((query,), notes))
                 continue
@@ -75,7 +83,7 @@ class Bandit:
             arms = self.state.arms(self.arms)
             untaught = NONE in arms and not any(arm.rewards for arm in arms.values())
             arm = NONE if untaught else draw(arms, x, spread=self.spread, generator=generator)
-            if self.state.choose(arm, x, number=number):
+            if not self._learns or self.state.choose(arm, x, number=number):
                 return arm, number
 
 

@@ -54,12 +54,16 @@ class BanditState:
         self.prior = prior
 
     def choices(self) -> int:
-        """How many choices were made so far."""
+        """How many choices were made so far; to ask makes no file."""
+        if not self.path.exists():
+            return 0
         with self._open() as connection:
             return int(connection.execute("SELECT COALESCE(MAX(id), 0) FROM choices").fetchone()[0])
 
     def arms(self, names: Sequence[str]) -> dict[str, Arm]:
-        """What each of the named arms has learnt; one that was never rewarded holds the prior."""
+        """What each of the named arms has learnt; one that was never rewarded holds the prior. It makes no file."""
+        if not self.path.exists():
+            return {name: self._untaught() for name in names}
         with self._open() as connection:
             return {name: self._arm(connection, name) for name in names}
 
@@ -102,10 +106,13 @@ class BanditState:
         query = "SELECT precision, response, rewards FROM arms WHERE name = ?"
         found = connection.execute(query, (name,)).fetchone()
         if found is None:
-            width = len(self.features)
-            return Arm(self.prior * np.eye(width), np.zeros(width), 0)
+            return self._untaught()
         precision, response, rewards = found
         return Arm(np.array(json.loads(precision)), np.array(json.loads(response)), int(rewards))
+
+    def _untaught(self) -> Arm:
+        width = len(self.features)
+        return Arm(self.prior * np.eye(width), np.zeros(width), 0)
 
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, OrderedDict
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass, field
 from threading import Lock
 from typing import Literal
@@ -63,6 +64,13 @@ class CanonicalOrderReranker:
         self._orders: OrderedDict[tuple[str, ...], int] = OrderedDict()
         self._served: Counter[str] = Counter()
         self._lock = Lock()
+        self._learns = True
+
+    def frozen(self) -> CanonicalOrderReranker:
+        """The same with the orders served so far; what it lays out is not remembered."""
+        other = copy(self)
+        other._learns = False
+        return other
 
     def rerank(self, queries: Sequence[Query], rankings: Sequence[Ranking]) -> list[Ranking]:
         with self._lock:
@@ -71,7 +79,8 @@ class CanonicalOrderReranker:
     def _ordered(self, ranking: Ranking) -> Ranking:
         ids = [hit.chunk.id for hit in ranking][: self.keep]
         order, prefix = self._walk(ids)
-        self._remember(tuple(ids[at] for at in order))
+        if self._learns:
+            self._remember(tuple(ids[at] for at in order))
         moved = max((abs(place - rank) for place, rank in enumerate(order)), default=0)
         return Ranking(tuple(ranking[rank] for rank in order), notes={"prefix": prefix, "moved": moved})
 

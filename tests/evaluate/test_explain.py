@@ -15,6 +15,7 @@ from rag.evaluate import explain
 from rag.evaluate.explanation import EVIDENCE, Explanation, LeftOut
 from rag.generate.base import Outcome
 from rag.query.base import Rewritten
+from rag.query.specs import BanditSpec
 from rag.testing.models import ScriptedModel
 from rag.types import Chunk, Prompt, Query, Ranking, ScoredChunk, Token
 
@@ -366,3 +367,21 @@ def test_a_language_model_is_asked_once_for_all_variants_and_not_to_warm_up(make
     assert (found.steps[0].name, found.steps[0].usage.requests) == ("multi-query", 1)
     assert found.usage.completion_tokens == len(model.asked) * 5
     assert {left.name for left in found.left_out} == {"multi-query", "dense", "sparse", "zscore"}
+
+
+def test_what_learns_from_questions_learns_nothing_from_an_explanation(make: Make, tmp_path: Path) -> None:
+    state = tmp_path / "bandit.sqlite"
+    pipeline = make(
+        f"ask.transform=[{{use: bandit, state: {json.dumps(str(state))}}}]",
+        "ask.rerank=[{use: canonical-order, keep: 3}]",
+        "llm={use: given}",
+        components=Components(llm=ScriptedModel()),
+    )
+    assert not state.exists()
+    explained = explain(pipeline, QUESTION)
+    assert explained.steps[0].name == "bandit"
+    assert not state.exists()
+    [laid_out] = [record for record in pipeline.search(QUESTION).trace.stages if record.use == "canonical-order"]
+    assert laid_out.notes["prefix"] == 0  # the explanation's runs were not served
+    [bandit] = BanditSpec(state=str(state)).stored().arms(["none"]).values()
+    assert (BanditSpec(state=str(state)).stored().choices(), bandit.rewards) == (1, 0)

@@ -126,7 +126,7 @@ def test_a_number_taken_by_another_process_is_not_taken_twice(tmp_path: Path) ->
 
 
 def test_a_file_of_other_features_or_no_database_is_refused(tmp_path: Path) -> None:
-    state(tmp_path, width=2).choices()
+    state(tmp_path, width=2).choose("none", np.zeros(2), number=1)
     with pytest.raises(ConfigError, match="other features"):
         state(tmp_path, width=3).choices()
     (tmp_path / "text").write_text("x" * 4096, encoding="utf-8")
@@ -152,3 +152,25 @@ def test_every_arm_of_the_file_has_an_instruction() -> None:
     assert set(BanditSpec().arms) == {"none", *STRATEGIES}
     with pytest.raises(ValueError, match="stands twice"):
         BanditSpec(arms=("none", "none"))
+
+
+def test_a_frozen_bandit_makes_the_next_choice_and_counts_it_not(tmp_path: Path) -> None:
+    kept = state(tmp_path)
+    arms = ("expand", "simplify", "clarify")
+    for number in range(1, 6):
+        kept.choose(arms[number % 3], features("Why?"), number=number)
+        kept.reward(number, 0.5)
+    frozen = bandit(kept, "x", "x", arms=arms).frozen()
+    seen = [dict(frozen.transform([Query(text="Why?")])[0].notes) for _ in range(2)]
+    assert kept.choices() == 5
+    assert all("choice" not in notes for notes in seen)
+    [made] = bandit(kept, "x", arms=arms).transform([Query(text="Why?")])
+    assert kept.choices() == 6
+    assert {notes["arm"] for notes in seen} == {made.notes["arm"]}
+
+
+def test_a_frozen_bandit_without_a_state_makes_none_and_leaves_questions_alone(tmp_path: Path) -> None:
+    kept = state(tmp_path)
+    [made] = bandit(kept).frozen().transform([Query(text="a")])
+    assert made.queries == (Query(text="a"),)
+    assert not kept.path.parent.exists()
