@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, get_args
+from dataclasses import replace
+from typing import get_args
+
+from pydantic import BaseModel
 
 from rag import registry
 from rag.cli.describe import Option, documentation, options
 from rag.config.docs import field_docs
+from rag.config.spec import Spec
 from rag.config.stage import use_of_field
 from rag.index.specs import IndexSpec, NgramsSpec
 from rag.load.specs import ParseSpec
+from rag.pipeline.abstain_spec import AbstainSpec
 from rag.pipeline.dynamic_spec import DynamicSpec
 from rag.pipeline.spec import AskSpec, IngestSpec, PipelineSpec
-
-if TYPE_CHECKING:
-    from rag.config.spec import Spec
 
 HEAD = """\
 # The pipeline file
@@ -73,6 +75,8 @@ def _section(title: str, section: type[Spec]) -> Iterator[str]:
         elif DynamicSpec in get_args(field.annotation):
             yield f"{documentation(DynamicSpec)}\n"
             yield from _parts(place, DynamicSpec)
+        elif AbstainSpec in get_args(field.annotation):
+            yield f"{documentation(AbstainSpec)}\n\n{_table(_all_options(AbstainSpec))}\n"
 
 
 def _parts(place: str, section: type[Spec]) -> Iterator[str]:
@@ -97,8 +101,20 @@ def _components(stage: str) -> Iterator[str]:
         yield f"None ships; plug-ins add them in the entry point group `rag.{stage}`.\n"
     for name in names:
         spec = registry.find(stage, name)
-        table = _table(options(spec))
+        table = _table(_all_options(spec))
         yield f"#### `use: {name}`\n\n{documentation(spec)}\n" + (f"\n{table}\n" if table else "")
+
+
+def _all_options(spec: type[BaseModel]) -> list[Option]:
+    """The options of a spec, each mapping among them followed by its own: ``samples``, ``samples.count``."""
+    found: list[Option] = []
+    for option in options(spec):
+        found.append(option)
+        annotation = spec.model_fields[option.name].annotation
+        for inner in (annotation, *get_args(annotation)):
+            if isinstance(inner, type) and issubclass(inner, Spec) and "use" not in inner.model_fields:
+                found += [replace(each, name=f"{option.name}.{each.name}") for each in _all_options(inner)]
+    return found
 
 
 def _table(rows: list[Option]) -> str:
