@@ -7,39 +7,31 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from pydantic import Field
 
 from rag.config.stage import Use
-from rag.embed.specs import EmbedderSpec
 from rag.index.specs import DenseIndexSpec, ExactSpec
+from rag.models.token_specs import TokenEncoderOptions
 from rag.retrieve.retriever_spec import RetrieverSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from rag.config.problems import Path
-    from rag.config.view import Conflict, View
     from rag.index.learned_sparse import LearnedSparseIndex
     from rag.index.multivector import MultiVectorIndex
     from rag.index.muvera import FixedDimensionalEncoding
     from rag.index.reader import Reader
     from rag.models.sparse_encoder import TermEncoder
-    from rag.models.token_encoder import TokenEncoder
     from rag.resources import Resources
     from rag.retrieve.base import Retriever
 
 
-class MultiVectorSpec(RetrieverSpec):
+class MultiVectorSpec(TokenEncoderOptions, RetrieverSpec):
     """Each token of the question looks for its best match in every chunk (MaxSim, arXiv 2004.12832).
 
     MUVERA's encodings (arXiv 2405.19504) find candidates, exact MaxSim ranks them. Without a `model` it takes the token
-    states of the pipeline's embedder, which was not trained for it. The token vectors of new chunks are encoded when a
-    question first needs them, and kept beside the index.
+    states of the pipeline's embedder, which was not trained for it. The token vectors of new chunks are made by `rag
+    ingest`, or where another pipeline ingested when a question first needs them, and kept beside the index.
     """
 
     use: Literal["multivector"] = "multivector"
     k: int = Field(50, ge=1, le=10_000)
     """How many chunks to retrieve."""
-    model: str | None = Field(None, min_length=1)
-    """A sentence-transformers `MultiVectorEncoder` (a ColBERT): a folder, or a name on the Hugging Face hub; needs
-    the extra `hf`. Empty: the token states of the pipeline's embedder."""
     candidates: int = Field(200, ge=1)
     """How many chunks that the encodings name are scored by MaxSim, at most; up to so many chunks all are."""
     prune: float | None = Field(None, ge=0)
@@ -58,36 +50,6 @@ class MultiVectorSpec(RetrieverSpec):
     """Numbers that an encoding is folded to at last; null: not at all."""
     search: Annotated[DenseIndexSpec, Use("dense")] = Field(default_factory=ExactSpec)
     """How the encodings are searched: any dense index."""
-    device: str | None = None
-    """For `model`: `cpu`, `cuda`, `cuda:1`, `mps`; empty for the best there is."""
-    allow_download: bool = False
-    """For `model`: fetch missing weights from the Hugging Face hub."""
-
-    def missing(self) -> str | None:
-        from rag.models.weights import missing_package, missing_weights
-
-        if self.model is None:
-            return None
-        return missing_package("sentence_transformers", extra="hf") or missing_weights(
-            self.model, allow_download=self.allow_download
-        )
-
-    def conflicts(self, pipeline: View, path: Path) -> Iterator[Conflict]:
-        embedder = pipeline.get("ingest.embed", EmbedderSpec)
-        if self.model is None and embedder is not None and not embedder.has_token_states():
-            given = f"which {embedder.use!r} as set in ingest.embed does not give"
-            yield (*path, "use"), f"{self.use!r} needs token states, {given}: set its `model`"
-
-    def encoder(self, resources: Resources) -> TokenEncoder:
-        """The encoder, shared with every stage that names it with the same options."""
-        from rag.models.token_encoder import EmbedderTokenEncoder, MultiVectorTokenEncoder
-
-        def make() -> TokenEncoder:
-            if self.model is None:
-                return EmbedderTokenEncoder(resources.embedder)
-            return MultiVectorTokenEncoder(self.model, device=self.device, allow_download=self.allow_download)
-
-        return resources.shared(("token-encoder", self.model, self.device, self.allow_download), make)
 
     def encoding(self, width: int) -> FixedDimensionalEncoding:
         """The encodings of token vectors of that width."""
@@ -103,24 +65,24 @@ class MultiVectorSpec(RetrieverSpec):
     def build(self, resources: Resources) -> Retriever:
         from rag.retrieve.encoded import EncodedRetriever
 
-        encoder = self.encoder(resources)
         return EncodedRetriever(
-            resources,
-            k=self.k,
-            origin="multivector",
-            open_index=lambda reader: self.open(reader, resources, encoder),
+            resources, k=self.k, origin="multivector", open_index=lambda reader: self.open(reader, resources)
         )
 
-    def open(self, reader: Reader, resources: Resources, encoder: TokenEncoder) -> MultiVectorIndex:
+    def prepare(self, resources: Resources) -> None:
+        reader = resources.index.reader()
+        if reader.size:
+            self.open(reader, resources).prepare()
+
+    def open(self, reader: Reader, resources: Resources) -> MultiVectorIndex:
         """The index over one generation; nothing is read or encoded yet."""
         from rag.index.multivector import MultiVectorIndex, Refinement
         from rag.index.parts import rowed
-        from rag.models.weights import fingerprint
+        from rag.index.token_store import FOLDER
 
-        made_by = str(resources.embedder.identity) if self.model is None else fingerprint(self.model)
         return MultiVectorIndex(
-            rowed(reader, "multivector", made_by),
-            encoder,
+            rowed(reader, FOLDER, self.made_by(resources)),
+            self.token_encoder(resources),
             encoding=self.encoding,
             first=self.search.build,
             refinement=Refinement(self.candidates, self.prune, self.patience),
@@ -130,8 +92,8 @@ class MultiVectorSpec(RetrieverSpec):
 class LearnedSparseSpec(RetrieverSpec):
     """Chunks by terms that a model weighs, also terms the text does not hold (SPLADE, arXiv 2107.05720).
 
-    The weighted terms of new chunks are encoded when a question first needs them, and kept beside the index. Needs the
-    extra `hf`, and for `seismic` the extra of that name.
+    The weighted terms of new chunks are made by `rag ingest`, or where another pipeline ingested when a question first
+    needs them, and kept beside the index. Needs the extra `hf`, and for `seismic` the extra of that name.
     """
 
     use: Literal["learned-sparse"] = "learned-sparse"
@@ -154,6 +116,8 @@ class LearnedSparseSpec(RetrieverSpec):
     """For `seismic`: terms of a question that are looked up, the heaviest."""
     promise: float = Field(0.8, ge=0, le=1)
     """For `seismic`: the share of the last score kept that a block of chunks has to promise; higher skips more."""
+    revision: str | None = None
+    """A commit or tag of the hub's repository; empty for its newest."""
     device: str | None = None
     """`cpu`, `cuda`, `cuda:1`, `mps`; empty for the best there is."""
     allow_download: bool = False
@@ -172,7 +136,8 @@ class LearnedSparseSpec(RetrieverSpec):
         """The encoder, shared with every stage that names it with the same options."""
         from rag.models.sparse_encoder import SpladeEncoder
 
-        options = {name: getattr(self, name) for name in ("device", "query_terms", "document_terms", "allow_download")}
+        names = ("revision", "device", "query_terms", "document_terms", "allow_download")
+        options = {name: getattr(self, name) for name in names}
         return resources.shared(
             ("term-encoder", self.model, *options.values()), lambda: SpladeEncoder(self.model, **options)
         )
@@ -185,6 +150,11 @@ class LearnedSparseSpec(RetrieverSpec):
             resources, k=self.k, origin="learned-sparse", open_index=lambda reader: self.open(reader, encoder)
         )
 
+    def prepare(self, resources: Resources) -> None:
+        reader = resources.index.reader()
+        if reader.size:
+            self.open(reader, self.encoder(resources)).prepare()
+
     def open(self, reader: Reader, encoder: TermEncoder) -> LearnedSparseIndex:
         """The index over one generation; nothing is read or encoded yet."""
         from rag.index.learned_sparse import LearnedSparseIndex
@@ -192,7 +162,8 @@ class LearnedSparseSpec(RetrieverSpec):
         from rag.index.seismic import SeismicOptions
         from rag.models.weights import fingerprint
 
-        made_by = f"{fingerprint(self.model)} terms={self.document_terms}"
+        weights = " ".join(filter(None, (fingerprint(self.model), self.revision)))
+        made_by = f"{weights} terms={self.document_terms}"
         seismic = SeismicOptions(postings=self.postings, query_terms=self.query_cut, promise=self.promise)
         return LearnedSparseIndex(
             rowed(reader, "learned-sparse", made_by),

@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from rag.types import Background, Chunk, Condition, Query, Ranking, ScoredChunk
 
 if TYPE_CHECKING:
@@ -44,13 +46,14 @@ def nothing(queries: Sequence[Query]) -> list[Ranking]:
 def _rankings(found: Sequence[Hits], reader: Reader, *, k: int, origin: str) -> list[Ranking]:
     # Beyond the first k only rows that tie with the k-th can move up: nothing else is fetched.
     counts = [
-        len(hits.rows) if len(hits.rows) <= k else int((hits.scores >= hits.scores[k - 1]).sum()) for hits in found
+        len(hits.rows) if len(hits.rows) <= k else int(np.count_nonzero(hits.scores >= hits.scores[k - 1]))
+        for hits in found
     ]
-    rows = [int(row) for hits, count in zip(found, counts, strict=True) for row in hits.rows[:count]]
+    rows = [row for hits, count in zip(found, counts, strict=True) for row in hits.rows[:count].tolist()]
     chunks = iter(reader.chunks(rows))
     rankings: list[Ranking] = []
     for hits, count in zip(found, counts, strict=True):
-        scores = (float(score) for score in hits.scores[:count])
+        scores = hits.scores[:count].tolist()
         scored = [ScoredChunk(chunk, score, origin) for chunk, score in zip(islice(chunks, count), scores, strict=True)]
         rankings.append(Ranking.of(scored, keep=k, background=_background(hits, reader)))
     return rankings
@@ -58,6 +61,7 @@ def _rankings(found: Sequence[Hits], reader: Reader, *, k: int, origin: str) -> 
 
 def _background(hits: Hits, reader: Reader) -> Background:
     def score(chunks: Sequence[Chunk]) -> list[float]:
-        return [float(value) for value in hits.score(reader.rows_of(chunks))]
+        scores: list[float] = hits.score(reader.rows_of(chunks)).tolist()
+        return scores
 
     return Background(mean=hits.mean, deviation=hits.deviation, size=hits.size, score=score)

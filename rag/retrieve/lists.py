@@ -31,10 +31,15 @@ def clean(rankings: Sequence[Ranking]) -> list[list[ScoredChunk]]:
                 best.setdefault(hit.chunk.key, hit)
             else:
                 bad += 1
-        if bad:
-            logger.warning("%d of %d scores of %s are not finite: left out", bad, len(ranking), ranking[0].origin)
+        say_left_out(bad, ranking)
         lists.append(list(best.values()))
     return lists
+
+
+def say_left_out(bad: int, ranking: Ranking) -> None:
+    """Log how many of a ranking's scores are not finite, if any."""
+    if bad:
+        logger.warning("%d of %d scores of %s are not finite: left out", bad, len(ranking), ranking[0].origin)
 
 
 def weights_for(weights: Sequence[float] | None, rankings: Sequence[Ranking]) -> list[float]:

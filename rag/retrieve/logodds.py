@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import atan, copysign, cos, log, sin, sqrt
 
-from rag.retrieve.lists import clean, weights_for
-from rag.retrieve.zscore import background_of, standardised
-from rag.types import Ranking, ScoredChunk
+import numpy as np
+
+from rag.retrieve.candidates import Candidates
+from rag.retrieve.lists import weights_for
+from rag.types import Ranking
 
 
 class LogOddsFuser:
@@ -35,16 +37,12 @@ class LogOddsFuser:
 
     def fuse(self, rankings: Sequence[Ranking]) -> Ranking:
         weights = weights_for(self.weights, rankings)
-        backgrounds = [background_of(ranking, at=at, use="logodds") for at, ranking in enumerate(rankings)]
-        lists = clean(rankings)
-        chunks = list({hit.chunk.key: hit.chunk for hits in lists for hit in hits}.values())
-        sums = [0.0] * len(chunks)
-        for background, weight in zip(backgrounds, weights, strict=True):
-            for at, deviations in enumerate(standardised(chunks, background)):
-                sums[at] += weight * log_odds(deviations, degrees=self.degrees, clip=self.clip)
-        return Ranking.of(
-            [ScoredChunk(chunk, value, "logodds") for chunk, value in zip(chunks, sums, strict=True)], keep=self.keep
-        )
+        candidates = Candidates.of(rankings, use="logodds")
+        sums = np.zeros(len(candidates.chunks))
+        for values, weight in zip(candidates.standardised(), weights, strict=True):
+            odds = [log_odds(value, degrees=self.degrees, clip=self.clip) for value in values.tolist()]
+            sums += weight * np.array(odds)
+        return candidates.best(sums, keep=self.keep, origin="logodds")
 
 
 def log_odds(deviations: float, *, degrees: int, clip: float) -> float:

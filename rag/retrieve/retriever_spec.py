@@ -17,6 +17,9 @@ class RetrieverSpec(Spec):
     use: str
     """The component's name."""
 
+    def prepare(self, resources: Resources) -> None:
+        """Make what it reads beside the index of every chunk that lacks it; called when an ingest has committed."""
+
     def build(self, resources: Resources) -> Retriever:
         """Make the component; every subclass does."""
         raise NotImplementedError(type(self).__name__)

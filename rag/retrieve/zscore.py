@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import logging
-import math
 from collections.abc import Sequence
 
-from rag.errors import ConfigError
-from rag.retrieve.lists import Key, clean, combine, mean_and_deviation, weights_for
-from rag.types import Background, Chunk, Ranking, ScoredChunk
+import numpy as np
 
-logger = logging.getLogger(__name__)
+from rag.retrieve.candidates import Candidates
+from rag.retrieve.lists import Key, clean, combine, mean_and_deviation, weights_for
+from rag.types import Ranking, ScoredChunk
 
 
 class CollectionZScoreFuser:
@@ -30,14 +28,11 @@ class CollectionZScoreFuser:
 
     def fuse(self, rankings: Sequence[Ranking]) -> Ranking:
         weights = weights_for(self.weights, rankings)
-        backgrounds = [background_of(ranking, at=at, use="zscore") for at, ranking in enumerate(rankings)]
-        lists = clean(rankings)
-        chunks = list({hit.chunk.key: hit.chunk for hits in lists for hit in hits}.values())
-        sums = [0.0] * len(chunks)
-        for background, weight in zip(backgrounds, weights, strict=True):
-            sums = [total + weight * value for total, value in zip(sums, standardised(chunks, background), strict=True)]
-        scored = [ScoredChunk(chunk, value, "zscore") for chunk, value in zip(chunks, sums, strict=True)]
-        return Ranking.of(scored, keep=self.keep)
+        candidates = Candidates.of(rankings, use="zscore")
+        sums = np.zeros(len(candidates.chunks))
+        for values, weight in zip(candidates.standardised(), weights, strict=True):
+            sums += weight * values
+        return candidates.best(sums, keep=self.keep, origin="zscore")
 
 
 class ListZScoreFuser:
@@ -60,33 +55,6 @@ class ListZScoreFuser:
             lowest = min(given.values(), default=0.0)
             parts.append({key: given.get(key, lowest) for key in keys})
         return combine(lists, parts, weights, keep=self.keep, origin="zscore")
-
-
-def background_of(ranking: Ranking, *, at: int, use: str) -> Background:
-    """The ranking's background, which the fuser `use` cannot do without.
-
-    Raises:
-        ConfigError: the ranking, the `at`-th from 0, has none.
-    """
-    if ranking.background is None:
-        raise ConfigError(
-            f"ask.fuse: `{use}` over the collection needs each retriever's distribution; ranking {at + 1} has none",
-            hint="use {use: zscore, over: list} or {use: rrf}, which look at the retrieved chunks alone",
-        )
-    return ranking.background
-
-
-def standardised(chunks: Sequence[Chunk], background: Background) -> list[float]:
-    """``(score - mean) / sd`` of each chunk; 0 where sd is 0, the lowest where a score is not finite."""
-    if not chunks or not background.deviation > 0:  # also where it is not a number
-        return [0.0] * len(chunks)
-    values = [(score - background.mean) / background.deviation for score in background.score(chunks)]
-    finite = [value for value in values if math.isfinite(value)]
-    if len(finite) < len(chunks):
-        logger.warning("%d of %d scores are not finite: taken as the lowest", len(chunks) - len(finite), len(chunks))
-        lowest = min(finite, default=0.0)
-        return [value if math.isfinite(value) else lowest for value in values]
-    return values
 
 
 def _of_list(hits: Sequence[ScoredChunk]) -> dict[Key, float]:

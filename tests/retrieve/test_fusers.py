@@ -169,7 +169,7 @@ def test_a_score_that_is_not_a_number_is_left_out_and_counted_in_the_log(
 def test_a_background_score_that_is_not_a_number_counts_as_the_lowest(caplog: pytest.LogCaptureFixture) -> None:
     scores = {"a": 2.0, "b": 0.0}
     seen = ranking(scores, background=background(scores))
-    torn = ranking({"a": 1.0}, background=Background(0.0, 1.0, 2, lambda chunks: [1.0, math.nan][: len(chunks)]))
+    torn = ranking({"a": 1.0}, background=Background(0.0, 1.0, 2, lambda chunks: [math.nan] * len(chunks)))
     result = fused(CollectionZScoreFuser(keep=9), seen, torn)
     assert result == pytest.approx({"a": 1.0 + 1.0, "b": -1.0 + 1.0})
     assert "not finite" in caplog.text
@@ -202,6 +202,26 @@ def test_fusing_gives_the_finite_union_best_first_with_ties_by_id(fuser: Fuser, 
     check_order(result)
     union = {key for each in lists for key, value in each.items() if not math.isnan(value)}
     assert {hit.chunk.document_id for hit in result} == union
+
+
+@given(lists=st.lists(score_maps, min_size=1, max_size=3), keep=st.integers(1, 12))
+def test_keeping_fewer_gives_the_first_of_all_by_collection_z_score(lists: list[dict[str, float]], keep: int) -> None:
+    rankings = [best_first(each) for each in lists]
+    everything = CollectionZScoreFuser(keep=50).fuse(rankings)
+    assert CollectionZScoreFuser(keep=keep).fuse(rankings).hits == everything.hits[:keep]
+
+
+def test_a_background_is_asked_only_for_chunks_that_its_ranking_lacks() -> None:
+    asked: list[str] = []
+
+    def score(chunks: Sequence[Chunk]) -> list[float]:
+        asked.extend(each.document_id for each in chunks)
+        return [0.0] * len(chunks)
+
+    own = ranking({"a": 2.0, "b": 1.0}, background=Background(0.0, 1.0, 9, score))
+    other = ranking({"b": 3.0, "c": 2.0}, background=Background(0.0, 1.0, 9, lambda chunks: [0.0] * len(chunks)))
+    assert fused(CollectionZScoreFuser(keep=9), own, other) == {"b": 4.0, "a": 2.0, "c": 2.0}
+    assert asked == ["c"]
 
 
 def test_every_spec_builds_its_fuser_and_states_its_name() -> None:
