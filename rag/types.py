@@ -14,7 +14,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from hashlib import blake2b
-from itertools import groupby
+from itertools import groupby, pairwise
+from operator import attrgetter
 from typing import Literal, TypeAlias
 
 Scalar: TypeAlias = str | int | float | bool | None
@@ -309,16 +310,16 @@ class Ranking:
     @staticmethod
     def of(scored: Sequence[ScoredChunk], *, keep: int | None = None, background: Background | None = None) -> Ranking:
         """Sort by falling score, then chunk id; keep the first `keep`."""
-        ordered = sorted(scored, key=lambda hit: -hit.score)
+        score = attrgetter("score")
+        ordered = sorted(scored, key=score, reverse=True)
         # Ids are hashes of texts: only equal scores are worth making them.
-        for _, run in groupby(range(len(ordered)), lambda at: ordered[at].score):
-            tied = list(run)
-            if keep is not None and tied[0] >= keep:
-                break
-            if len(tied) > 1:
-                span = slice(tied[0], tied[-1] + 1)
-                ordered[span] = sorted(ordered[span], key=lambda hit: hit.chunk.id)
+        if any(one.score == other.score for one, other in pairwise(ordered)):
+            ordered = [hit for _, run in groupby(ordered, score) for hit in _by_id(list(run))]
         return Ranking(tuple(ordered[:keep]), background)
+
+
+def _by_id(tied: list[ScoredChunk]) -> list[ScoredChunk]:
+    return tied if len(tied) == 1 else sorted(tied, key=lambda hit: hit.chunk.id)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
