@@ -1,6 +1,6 @@
 """How much of what answers a question survives compression, at each share of the characters.
 
-    python benchmarks/compression.py DATA_DIR [--sets hotpotqa,2wikimultihopqa] [--indexes INDEX_DIR] [--queries 200]
+    python benchmarks/compression.py DATA_DIR [--sets hotpotqa,2wikimultihopqa] [--indexes INDEX_DIR] [--limit 200]
 
 Every set is ingested by the shipped `hybrid` pipeline with its defaults; INDEX_DIR keeps the indexes, one folder a set.
 Recall is, over all questions, the share of the supporting sentences in the passages given (metadata.supporting_facts)
@@ -150,7 +150,7 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("--sets", default=SETS)
     parser.add_argument("--indexes", type=Path, help="where the indexes are kept; else they are made anew each time")
-    parser.add_argument("--queries", type=int, default=200, help="a fixed random sample of so many")
+    parser.add_argument("--limit", type=int, default=40, help="questions of a set, a fixed random choice; 0: all")
     parser.add_argument("--compressors", default="; ".join(SPECS), help="names as in the output, with semicolons")
     parser.add_argument("--ratios", default=RATIOS)
     parser.add_argument("--chunks", type=int, default=20, help="how many of the best chunks are retrieved")
@@ -189,7 +189,7 @@ def measured(arguments: argparse.Namespace, name: str) -> Iterator[tuple[str, st
             pipeline.ingest()
             timed = SampleResources(pipeline.embedder, pipeline.index, {})
             remembering = replace(timed, embedder=Remembering(pipeline.embedder))
-            for kind, cases in passages(folder, pipeline, arguments.queries).items():
+            for kind, cases in passages(folder, pipeline, arguments.limit).items():
                 yield kind, "best possible", {ratio: best_possible(cases, ratio) for ratio in ratios}, None
                 yield kind, "whole chunks", {ratio: whole_chunks(cases, ratio) for ratio in ratios}, None
                 for label in map(str.strip, arguments.compressors.split(";")):
@@ -270,7 +270,7 @@ def passages(folder: Path, pipeline: Pipeline, count: int) -> dict[str, list[Cas
     queries = [query for query in queries if query["_id"] in relevant]
     random.Random(20).shuffle(queries)
     found: dict[str, list[Case]] = {"retrieved": [], "distractor": [], "gold": []}
-    for query in queries[:count]:
+    for query in queries[: count or None]:
         meta, text = query["metadata"], query["text"]
         documents = {"distractor": meta.get("distractor_setting_docs", []), "gold": relevant[query["_id"]]}
         given = {

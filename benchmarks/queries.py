@@ -1,6 +1,6 @@
 """What searching a second time is worth: feedback and query refinement against none, on BEIR-layout sets.
 
-    python benchmarks/queries.py DATA_DIR INDEX_DIR [--sets hotpotqa,cranfield] [--queries 300] [--systems rm3,gqr]
+    python benchmarks/queries.py DATA_DIR INDEX_DIR [--sets hotpotqa,cranfield] [--limit 300] [--systems rm3,gqr]
 
 INDEX_DIR holds one index a set, as the pipeline `hybrid` makes it (`rag ingest` with ``ingest.index.path``); sets that
 are not there are ingested into it. A document's place is its best chunk's. Systems alone are ranked by their retriever;
@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -72,7 +73,7 @@ def main() -> None:
     parser.add_argument("index", type=Path)
     parser.add_argument("--sets", default=SETS)
     parser.add_argument(
-        "--queries", type=int, default=10_000, help="at most so many a set, evenly spread over their ids"
+        "--limit", type=int, default=150, help="questions of a set, evenly spread over their ids; 0: all"
     )
     parser.add_argument("--systems", help="names of systems, separated by commas; all")
     parser.add_argument("--json", type=Path, help="append one JSON line a set and system")
@@ -80,7 +81,8 @@ def main() -> None:
     wanted = arguments.systems.split(",") if arguments.systems else [*SYSTEMS, *TRANSFORMED]
     gains: dict[str, list[float]] = {}
     for name in arguments.sets.split(","):
-        for row in measure(arguments.data / name, arguments.index / name, most=arguments.queries, wanted=wanted):
+        print(f"{name} ...", file=sys.stderr, flush=True)
+        for row in measure(arguments.data / name, arguments.index / name, most=arguments.limit, wanted=wanted):
             print(line(name, row), flush=True)
             if "gain" in row:
                 gains.setdefault(str(row["system"]), []).append(float(row["gain"]))
@@ -106,7 +108,7 @@ def measure(folder: Path, index: Path, *, most: int, wanted: Sequence[str]) -> l
     """One row a system."""
     texts, qrels = load(folder)
     ids = sorted(texts)
-    ids = [ids[at] for at in sorted(set(np.linspace(0, len(ids) - 1, min(most, len(ids))).astype(int)))]
+    ids = [ids[at] for at in sorted(set(np.linspace(0, len(ids) - 1, min(most or len(ids), len(ids))).astype(int)))]
     overrides = [
         f"ingest.load=[{{use: rows, path: {json.dumps(str(folder / 'corpus.jsonl'))}}}]",
         f"ingest.index.path={json.dumps(str(index))}",
