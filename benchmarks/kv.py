@@ -179,13 +179,13 @@ def compared(
     return ratios, statistics.median(seconds), memory.memory.size / 2**20
 
 
-def random_llama() -> LlamaForCausalLM:
+def random_llama(layers: int = 12) -> LlamaForCausalLM:
     torch.manual_seed(0)
     config = LlamaConfig(
         vocab_size=VOCABULARY,
         hidden_size=768,
         intermediate_size=2048,
-        num_hidden_layers=12,
+        num_hidden_layers=layers,
         num_attention_heads=12,
         num_key_value_heads=4,
         head_dim=64,

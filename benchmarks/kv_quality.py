@@ -5,9 +5,8 @@ share of right first words, by kind of question; `agree` how often the first wor
 divergence of the first word's distribution from a plain prefill's, in nats; `computed` the share of the chunks' tokens
 that is computed again once caches are warm. `recovered` is how much of what `none` loses in accuracy and in divergence
 is won back. Caches of `older` and `cache_craft` come from two earlier prompts, each of 4 of the context's chunks among
-4 others, in random order; all others are read on their own, behind the prefix or `alone`. `keep` is a plain prefill of
-which only the blocks of tokens that the question attends to most stay, so many of the prompt's tokens. `hkvd` finds
-its tokens by running all of them through the layers up to `check`, which `computed` does not count.
+4 others, in random order; all others are read on their own, behind the prefix or `alone`. `hkvd` finds its
+tokens by running all of them through the layers up to `check`, which `computed` does not count.
 """
 
 from __future__ import annotations
@@ -29,7 +28,6 @@ from transformers import PreTrainedTokenizerBase
 
 from rag.kv.base import Prefilled
 from rag.kv.engine import ChunkEngine
-from rag.kv.importance import compressed
 from rag.kv.policy.base import Policy
 from rag.kv.policy.cache_craft import CacheCraft
 from rag.kv.policy.first_k import FirstTokens
@@ -40,7 +38,6 @@ from rag.kv.specs import ReuseSpec
 from rag.kv.types import ModelIdentity, Segment
 
 CHUNKS = 8
-KEPT, BLOCK = (0.75, 0.5, 0.25), 4
 IDENTITY = ModelIdentity("micro", "", "float32", "words")
 POLICIES: dict[str, Policy] = {
     "none, alone": NoRepair(encode="alone"),
@@ -86,7 +83,6 @@ def quality(folder: Path, contexts: int, svg: Path | None) -> None:
     others = [context for context, _ in examples(2030, chunks=CHUNKS, contexts=contexts)]
     engines = {name: ChunkEngine(model, identity=IDENTITY, policy=policy) for name, policy in POLICIES.items()}
     plain = ChunkEngine(model, identity=IDENTITY, policy=Full())
-    head = len(ids(tokenizer, data.SYSTEM))
     found: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     for (context, questions), other in zip(drawn, others, strict=True):
         read = {name: chunks_read(engine, tokenizer, context, other) for name, engine in engines.items()}
@@ -94,11 +90,7 @@ def quality(folder: Path, contexts: int, svg: Path | None) -> None:
         for question in questions:
             tail = ids(tokenizer, data.tail(question.text))
             expected = logits(plain, whole, tail)
-            smaller = {
-                f"keep {share:.0%}": compressed(plain, whole, tail, keep=share, head=head, block=BLOCK)
-                for share in KEPT
-            }
-            for name, chunks in {"full": whole, **read, **smaller}.items():
+            for name, chunks in {"full": whole, **read}.items():
                 got = logits(engines.get(name, plain), chunks, tail)
                 word = tokenizer.decode([int(got.argmax())]).strip()
                 found[name][question.kind].append(float(word == question.answer))
