@@ -87,9 +87,9 @@ def cases(arguments: argparse.Namespace, name: str) -> CaseSet:
             pipeline.ingest()
         if arguments.part == "compressor":
             return compression_cases(pipeline, dataset, ratio=arguments.ratio)
-        encoder = LateInteractionSpec(cache_mib=2048).encoder(pipeline.resources)
+        matches = LateInteractionSpec(cache_mib=2048).matches(pipeline.resources)
         signs = SIGNS if arguments.tokens else WITHOUT_TOKENS
-        return reranking_cases(pipeline, dataset, encoder, signs=signs, depth=depth)
+        return reranking_cases(pipeline, dataset, matches, signs=signs, depth=depth)
 
 
 def gain(judged: Judged) -> float:

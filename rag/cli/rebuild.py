@@ -18,7 +18,9 @@ def rebuild(
     ] = False,
     derived_only: Annotated[
         bool,
-        typer.Option("--derived-only", help="Only what derives from texts and vectors: postings, HNSW, IVF, Chroma."),
+        typer.Option(
+            "--derived-only", help="Only what derives from texts and vectors: postings, HNSW, token vectors, Chroma."
+        ),
     ] = False,
     json: JsonOption = False,
 ) -> None:
@@ -33,8 +35,8 @@ def rebuild(
         raise typer.BadParameter("--embed-only and --derived-only exclude each other")
     with open_pipeline(pipeline, set_, source) as opened:
         if derived_only:
-            opened.index.rebuild()
-            typer.echo(to_json({"generation": opened.index.reader().generation}) if json else "derived indexes rebuilt")
+            generation = opened.rebuild_derived()
+            typer.echo(to_json({"generation": generation}) if json else "derived indexes rebuilt")
         elif embed_only:
             report = opened.reembed()
             typer.echo(to_json(report) if json else summary(report))

@@ -164,8 +164,8 @@ def reranker(
     signs = SIGNS if tokens else WITHOUT_TOKENS
 
     def made(opened: Pipeline, dataset: Dataset) -> CaseSet:
-        encoder = LateInteractionSpec().encoder(opened.resources)
-        return reranking_cases(opened, dataset, encoder, signs=signs, depth=depth)
+        tokens = LateInteractionSpec().matches(opened.resources)
+        return reranking_cases(opened, dataset, tokens, signs=signs, depth=depth)
 
     changes = candidates([pipeline], changes=set_ or (), depth=depth)[0].changes
     _train_head(

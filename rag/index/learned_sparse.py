@@ -1,7 +1,7 @@
 """Search by terms that a model weighs (SPLADE and its kin): exact, or by Seismic with exact scores.
 
-What the encoder makes of each chunk lies in parts beside the index (`rag.index.parts`), made when a reader first
-searches; the postings, or Seismic's index, are made of it.
+What the encoder makes of each chunk lies in parts beside the index (`rag.index.parts`), made by an ingest or when a
+reader first searches; the postings, or Seismic's index, are made of it.
 """
 
 from __future__ import annotations
@@ -94,6 +94,12 @@ class LearnedSparseIndex:
         size = len(self.kept().rows)
         weights = np.log1p((size - frequencies + 0.5) / (frequencies + 0.5))
         return WeightedTerms(tokens[frequencies > 0], weights[frequencies > 0].astype(np.float32))
+
+    def prepare(self) -> None:
+        """Make now what a search reads: the weighted terms, their postings, and Seismic's index where it takes over."""
+        self.postings()
+        if self.options is not None and np.count_nonzero(self.rows.live) > EXACT_ROWS:
+            self.built()
 
     def kept(self) -> Kept:
         """The weighted terms of every chunk; new chunks are encoded now."""

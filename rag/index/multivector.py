@@ -1,7 +1,7 @@
 """Search by MaxSim over the token vectors of every chunk (late interaction, Khattab and Zaharia, arXiv 2004.12832).
 
 MUVERA's encodings (`rag.index.muvera`) name candidates, MaxSim of the stored token vectors ranks them. Token vectors
-and encodings lie in parts beside the index (`rag.index.parts`), made when a reader first searches.
+and encodings lie in parts beside the index (`rag.index.parts`), made by an ingest or when a reader first searches.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from rag.index.ranking import best, spread
 from rag.index.segments import SegmentedVectors
 from rag.index.tensors import Tensor
 from rag.index.token_codes import Gathered, TokenCodes, coded, gathered, maxsim_of_codes
+from rag.index.token_store import codes_of, kept_tokens
 from rag.models.pruning import early_exit, unpruned
 from rag.models.token_encoder import TokenEncoder, TokenVectors
 
 SAMPLE = 128  # chunks whose scores give mean and deviation, the latter within about 6 %
 SEED = 20_240_607
-BATCH = 128  # texts encoded at a time
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +103,13 @@ class MultiVectorIndex:
             hits.append(Hits(top, top_scores, mean, deviation, len(rows), partial(_score, tokens, codes, mean)))
         return hits
 
+    def prepare(self) -> None:
+        """Make now what a search reads: the token vectors, and the encodings where there are enough chunks for them."""
+        if np.count_nonzero(self.rows.live) > max(self.refinement.candidates, SAMPLE):
+            self.first_pass()
+        else:
+            self.tokens()
+
     def maxsim(self, query: TokenVectors, rows: Rows) -> Scores:
         """The score of any live rows; NaN for a chunk without tokens, and for all where the query has none."""
         return _maxsim(self.tokens(), coded(query), rows)
@@ -111,7 +118,7 @@ class MultiVectorIndex:
         """The token vectors of every chunk; those of new chunks are encoded now."""
         with self._lock:
             if self._tokens is None:
-                self._tokens = keep(self.rows, "tokens", encode=self._encode)
+                self._tokens = kept_tokens(self.rows, self.encoder)
             return self._tokens
 
     def first_pass(self) -> FirstPass:
@@ -154,7 +161,7 @@ class MultiVectorIndex:
         key = f"{rows.key} {encoding.options}"
 
         def encode(some: Rows) -> tuple[NDArray[np.int64], dict[str, Tensor]]:
-            made = [encoding.document(codes.decoded()) for codes in _codes(tokens, some)]
+            made = [encoding.document(codes.decoded()) for codes in codes_of(tokens, some)]
             return np.ones(len(some), np.int64), {"encodings": np.stack(made)}
 
         kept = keep(replace(rows, key=key), "encodings", encode=encode)
@@ -168,32 +175,14 @@ class MultiVectorIndex:
         )
         return FirstPass(kept, encoding, self.first(vectors))
 
-    def _encode(self, rows: Rows) -> tuple[NDArray[np.int64], dict[str, Tensor]]:
-        texts = self.rows.texts(rows)
-        found: list[TokenCodes] = []
-        for start in range(0, len(texts), BATCH):
-            found += [coded(vectors) for vectors in self.encoder.encode_documents(texts[start : start + BATCH])]
-        lengths = np.array([len(each.codes) for each in found], np.int64)
-        codes = np.concatenate([each.codes for each in found])
-        return lengths, {"codes": codes, "scales": np.concatenate([each.scales for each in found])}
-
 
 def _drawn(tokens: Kept, rows: Rows) -> Gathered:
     """A fixed random sample of some rows."""
-    return gathered(_codes(tokens, np.random.default_rng(SEED).choice(rows, SAMPLE, replace=False)))
+    return gathered(codes_of(tokens, np.random.default_rng(SEED).choice(rows, SAMPLE, replace=False)))
 
 
 def _maxsim(tokens: Kept, query: TokenCodes, rows: Rows) -> Scores:
-    return maxsim_of_codes(query, _codes(tokens, rows))
-
-
-def _codes(tokens: Kept, rows: Rows) -> list[TokenCodes]:
-    found: list[TokenCodes] = []
-    for part, at in tokens.find(tokens.places[rows]):
-        of_chunk = slice(part.starts[at], part.starts[at + 1])
-        codes, scales = part.tensors["codes"][of_chunk], part.tensors["scales"][of_chunk]
-        found.append(TokenCodes(cast("NDArray[np.int8]", codes), cast("NDArray[np.float32]", scales)))
-    return found
+    return maxsim_of_codes(query, codes_of(tokens, rows))
 
 
 def _score(tokens: Kept, query: TokenCodes, mean: float, rows: Rows) -> Scores:

@@ -102,6 +102,10 @@ class Kept:
     def bytes(self) -> int:
         return sum(tensor.nbytes for part in self.parts for tensor in part.tensors.values())
 
+    def missing(self, live: Mask) -> Rows:
+        """The live rows of the index that no part holds."""
+        return np.flatnonzero(live & (self.places < 0))
+
 
 def rowed(reader: Reader, name: str, made_by: str) -> Rowed:
     """The chunks of a reader, for parts in a folder `name` of the index.
@@ -119,6 +123,12 @@ def rowed(reader: Reader, name: str, made_by: str) -> Rowed:
     )
 
 
+def read(rows: Rowed, name: str) -> Kept:
+    """The parts in the folder `name` as they are: nothing is encoded or written."""
+    held = _read(rows.folder / name, rows.key, rows.chunks[rows.live])
+    return _placed([part for _, part in held], rows)
+
+
 def keep(rows: Rowed, name: str, *, encode: Callable[[Rows], tuple[NDArray[np.int64], Mapping[str, Tensor]]]) -> Kept:
     """Read the parts in the folder `name` and bring them up to date.
 
@@ -126,7 +136,11 @@ def keep(rows: Rowed, name: str, *, encode: Callable[[Rows], tuple[NDArray[np.in
         encode: gives for some rows of the index how many rows of values each of them has, and the tensors.
     """
     folder, key, chunks, live = rows.folder / name, rows.key, rows.chunks, rows.live
-    held = dict(_read(folder, key, chunks[live]))
+    held = {
+        number: part if alive.mean() >= 1 - DEAD else _write(folder, key, number, part.only(alive))
+        for number, part in _read(folder, key, chunks[live])
+        for alive in [np.isin(part.chunks, chunks[live])]
+    }
     known = np.concatenate([part.chunks for part in held.values()]) if held else np.empty(0, np.int64)
     missing = np.flatnonzero(live & np.isin(chunks, known, invert=True))
     done, free = 0, (number for number in count() if number not in held)
@@ -160,11 +174,8 @@ def _read(folder: Path, key: str, live: NDArray[np.int64]) -> list[tuple[int, Pa
     found: list[tuple[int, Part]] = []
     for path in sorted(folder.glob("[0-9]*.safetensors")):
         part = _load(path, key)
-        alive = np.empty(0, np.bool_) if part is None else np.isin(part.chunks, live)
-        if part is None or not alive.any():
-            continue  # its number is free
-        number = int(path.stem)
-        found.append((number, part if alive.mean() >= 1 - DEAD else _write(folder, key, number, part.only(alive))))
+        if part is not None and np.isin(part.chunks, live).any():  # else its number is free
+            found.append((int(path.stem), part))
     return found
 
 

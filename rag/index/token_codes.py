@@ -53,14 +53,26 @@ class Gathered:
     starts: NDArray[np.int64]
     there: NDArray[np.bool_]
 
+    def best_matches(self, query: TokenVectors) -> NDArray[np.float32]:
+        """(documents, tokens of the query) float32, as `rag.models.token_encoder.best_matches`."""
+        matches = np.full((len(self.there), len(query)), np.nan, np.float32)
+        if len(query) and len(self.starts):
+            matches[self.there] = self._best(np.ascontiguousarray(query.T, np.float32))
+        return matches
+
     def maxsim(self, query: TokenCodes) -> NDArray[np.float32]:
         """(documents,) float32; NaN for a document without tokens, and for all where the query has none."""
         scores = np.full(len(self.there), np.nan, np.float32)
         if len(query.codes) and len(self.starts):
-            similarities = self.codes @ np.ascontiguousarray(query.codes.T, np.float32)  # (tokens of all, of the query)
-            similarities *= self.scales
-            scores[self.there] = (np.maximum.reduceat(similarities, self.starts, axis=0) * query.scales).sum(axis=1)
+            best = self._best(np.ascontiguousarray(query.codes.T, np.float32))
+            scores[self.there] = (best * query.scales).sum(axis=1)
         return scores
+
+    def _best(self, tokens: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(documents that have tokens, n) for the query's tokens as columns (d, n)."""
+        similarities = self.codes @ tokens  # (tokens of all, of the query)
+        similarities *= self.scales
+        return np.maximum.reduceat(similarities, self.starts, axis=0)
 
 
 def gathered(documents: Sequence[TokenCodes]) -> Gathered:
@@ -87,3 +99,13 @@ def maxsim_of_codes(query: TokenCodes, documents: Sequence[TokenCodes]) -> NDArr
     blocks = [documents[first : first + TOGETHER] for first in range(0, len(documents), TOGETHER)]
     scores = [gathered(block).maxsim(query) for block in blocks]
     return np.concatenate(scores) if scores else np.empty(0, np.float32)
+
+
+def best_matches_of_codes(query: TokenVectors, documents: Sequence[TokenCodes]) -> NDArray[np.float32]:
+    """(len(documents), tokens of the query) float32: the best inner product of each with a token of the document.
+
+    NaN for a document without tokens. The query's vectors are taken as they are.
+    """
+    blocks = [documents[first : first + TOGETHER] for first in range(0, len(documents), TOGETHER)]
+    found = [gathered(block).best_matches(query) for block in blocks]
+    return np.concatenate(found) if found else np.empty((0, len(query)), np.float32)

@@ -19,6 +19,7 @@ from rag.embed.base import InDocument
 from rag.enrich.base import BatchEnricher, Cut
 from rag.enrich.represent import MetadataTerms, prefixed
 from rag.errors import ConfigError, ModelError, SourceError
+from rag.pipeline.prepare import prepare
 from rag.pipeline.report import Failure, IngestProgress, IngestReport, Tally
 from rag.pipeline.seen import SeenIds
 from rag.pipeline.sources import count, fingerprint_of, indexing_options, sources
@@ -77,6 +78,7 @@ def ingest(
                     tally.removed += 1
         generation = writer.commit()
         writer.compact()
+        prepare(built)
     return tally.report(generation)
 
 
@@ -99,6 +101,7 @@ def reembed(built: Built) -> IngestReport:
             hint="ingest into a new folder: ingest.index.path",
         )
     generation = built.resources.index.reembed(embedder.identity, embedder.embed_documents)
+    prepare(built)
     reader = built.resources.index.reader()
     return IngestReport(
         chunks=reader.size, embedded=reader.size, seconds=perf_counter() - started, generation=generation

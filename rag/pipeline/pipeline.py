@@ -171,6 +171,18 @@ class Pipeline:
         self.refresh()
         return report
 
+    def rebuild_derived(self) -> int:
+        """Make what derives from texts and vectors anew: terms, approximate indexes, token vectors; the generation.
+
+        Raises:
+            IndexLockedError: another process writes.
+        """
+        from rag.pipeline.prepare import prepare
+
+        self.index.rebuild()
+        prepare(self._built)
+        return self.index.reader().generation
+
     def refresh(self) -> bool:
         """Move to the newest generation of the index; true if there was a newer one."""
         return self.index.refresh()

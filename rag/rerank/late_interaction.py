@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rag.models.pruning import early_exit, unpruned
-from rag.models.token_encoder import TokenEncoder, TokenVectors, best_matches
+from rag.models.token_encoder import TokenVectors
 from rag.rerank.reorder import is_sure, reordered, unchanged
+from rag.rerank.token_matches import TokenMatches
 from rag.types import Query, Ranking, Scalar
 
 Floats = NDArray[np.float64]
@@ -30,7 +31,7 @@ class LateInteractionReranker:
 
     def __init__(
         self,
-        encoder: TokenEncoder,
+        tokens: TokenMatches,
         *,
         keep: int,
         depth: int = 50,
@@ -40,7 +41,7 @@ class LateInteractionReranker:
         patience: int | None = None,
         margin: float | None = None,
     ) -> None:
-        self.encoder = encoder
+        self.tokens = tokens
         self.keep = keep
         self.depth = depth
         self.weight = weight
@@ -51,7 +52,7 @@ class LateInteractionReranker:
 
     def rerank(self, queries: Sequence[Query], rankings: Sequence[Ranking]) -> list[Ranking]:
         unsure = [at for at, ranking in enumerate(rankings) if not is_sure(ranking, self.margin)]
-        vectors = dict(zip(unsure, self.encoder.encode_queries([queries[at].text for at in unsure]), strict=True))
+        vectors = dict(zip(unsure, self.tokens.questions([queries[at].text for at in unsure]), strict=True))
         return [
             self._one(vectors[at], ranking) if at in vectors else unchanged(ranking, keep=self.keep, why="margin")
             for at, ranking in enumerate(rankings)
@@ -64,8 +65,7 @@ class LateInteractionReranker:
         at_once = count if self.patience is None else min(self.keep, count)
 
         def matches(start: int, end: int) -> Floats:
-            documents = self.encoder.encode_documents([hit.chunk.indexed_text for hit in hits[start:end]])
-            return best_matches(query, documents).astype(np.float64)
+            return self.tokens.of(query, [hit.chunk for hit in hits[start:end]])
 
         found = matches(0, at_once)
         counts = np.ones(len(query)) if self.match is None else rarity(found, at_least=self.match)

@@ -33,6 +33,9 @@ class RerankerSpec(Spec):
             message = f"{self.use!r} compares vectors of the pipeline's own index"
             yield (*path, "use"), f"{message}, {elsewhere[0]!r} gives chunks of others"
 
+    def prepare(self, resources: Resources) -> None:
+        """Make what it reads beside the index of every chunk that lacks it; called when an ingest has committed."""
+
     def build(self, resources: Resources) -> Reranker:
         """Make the component; every subclass does."""
         raise NotImplementedError(type(self).__name__)

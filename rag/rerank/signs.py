@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from rag.errors import ConfigError
 from rag.models.linear_head import standardised
-from rag.models.token_encoder import best_matches
 from rag.rerank.late_interaction import rarity
 from rag.rerank.proximity import proximity
 from rag.types import Chunk, Document, Query
@@ -20,7 +19,7 @@ from rag.types import Chunk, Document, Query
 if TYPE_CHECKING:
     from rag.embed.base import Vectors
     from rag.index.reader import Reader
-    from rag.models.token_encoder import TokenEncoder
+    from rag.rerank.token_matches import TokenMatches
     from rag.resources import Resources
 
 Floats = NDArray[np.float64]
@@ -49,7 +48,7 @@ class Signs:
     - bridge: the share of its title, the question's terms left out, that one of the first five of other documents
       names: where an answer goes on that the question does not name;
     - maxsim: the sum over the question's tokens of the best match in the chunk; rare: the same with each token weighed
-      by how few candidates match it (`rag.rerank.late_interaction.rarity`); these two encode the chunks.
+      by how few candidates match it (`rag.rerank.late_interaction.rarity`); these two compare token vectors.
 
     Their deviation is the share that vectors have in what tells the candidates apart, for those of terms that of terms
     (`trusts`): where the encoder does not know the language, what it says of a candidate is noise, and counts
@@ -63,9 +62,9 @@ class Signs:
         ConfigError: the index lacks vectors or terms.
     """
 
-    def __init__(self, resources: Resources, encoder: TokenEncoder) -> None:
+    def __init__(self, resources: Resources, tokens: TokenMatches) -> None:
         self.resources = resources
-        self.encoder = encoder
+        self.tokens = tokens
 
     def of(self, query: Query, chunks: Sequence[Chunk], *, names: Sequence[str]) -> dict[str, Floats]:
         """The signs `names`, each (n,), of the candidates, best first."""
@@ -93,9 +92,8 @@ class Signs:
         return {name: (of_terms if name in OF_TERMS else of_vectors) * standardised(found[name]) for name in names}
 
     def _of_tokens(self, query: Query, chunks: Sequence[Chunk]) -> Mapping[str, Floats]:
-        [question] = self.encoder.encode_queries([query.text])
-        documents = self.encoder.encode_documents([chunk.indexed_text for chunk in chunks])
-        matches = best_matches(question, documents).astype(np.float64)
+        [question] = self.tokens.questions([query.text])
+        matches = self.tokens.of(question, chunks)
         return {"maxsim": matches.sum(axis=1), "rare": matches @ rarity(matches, at_least=MATCH)}
 
 

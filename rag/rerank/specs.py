@@ -6,19 +6,15 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
-from rag.embed.specs import EmbedderSpec
+from rag.models.token_specs import TokenEncoderOptions
 from rag.rerank.llm_specs import LLM
 from rag.rerank.reranker_spec import LayoutSpec, ScoringSpec
 from rag.rerank.reranker_spec import RerankerSpec as RerankerSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from rag.config.problems import Path
-    from rag.config.view import Conflict, View
     from rag.models.cross_encoder import PairScorer
-    from rag.models.token_encoder import TokenEncoder
     from rag.rerank.base import Reranker
+    from rag.rerank.token_matches import TokenMatches
     from rag.resources import Resources
 
 
@@ -141,7 +137,7 @@ class IdcmSpec(PairModelSpec):
         )
 
 
-class LateInteractionSpec(ScoringSpec):
+class LateInteractionSpec(TokenEncoderOptions, ScoringSpec):
     """Each token of the question looks for its best match in the chunk (MaxSim, arXiv 2004.12832).
 
     Without a `model` it takes the token states of the pipeline's embedder, which was not trained for it: a help on top
@@ -149,9 +145,9 @@ class LateInteractionSpec(ScoringSpec):
     """
 
     use: Literal["late-interaction"] = "late-interaction"
-    model: str | None = Field(None, min_length=1)
-    """A sentence-transformers `MultiVectorEncoder` (a ColBERT): a folder, or a name on the Hugging Face hub; needs
-    the extra `hf`. Empty: the token states of the pipeline's embedder."""
+    stored: bool = False
+    """Read the chunks' token vectors from the index: `rag ingest` makes and keeps them. Otherwise chunks are encoded
+    when they are found."""
     weight: float | None = Field(0.5, gt=0)
     """How much MaxSim counts beside the first stage's score, each divided by its deviation; null: MaxSim alone."""
     match: float | None = Field(0.5, ge=-1, le=1)
@@ -163,48 +159,33 @@ class LateInteractionSpec(ScoringSpec):
     patience: int | None = Field(None, ge=1)
     """Stop scoring when so many candidates in a row did not get among the best `keep`; empty: never."""
     cache_mib: int = Field(256, ge=0)
-    """Memory for the token vectors of chunks that were found lately; a chunk of 160 tokens takes a quarter of a MiB."""
-    device: str | None = None
-    """For `model`: `cpu`, `cuda`, `cuda:1`, `mps`; empty for the best there is."""
-    allow_download: bool = False
-    """For `model`: fetch missing weights from the Hugging Face hub."""
+    """Memory for the token vectors of chunks that were encoded lately, where they are not `stored`; a chunk of 160
+    tokens takes a quarter of a MiB."""
 
-    def missing(self) -> str | None:
-        from rag.models.weights import missing_package, missing_weights
+    def prepare(self, resources: Resources) -> None:
+        if self.stored:
+            from rag.rerank.token_matches import keep_matches
 
-        if self.model is None:
-            return None
-        return missing_package("sentence_transformers", extra="hf") or missing_weights(
-            self.model, allow_download=self.allow_download
-        )
+            keep_matches(resources, self)
 
-    def conflicts(self, pipeline: View, path: Path) -> Iterator[Conflict]:
-        yield from super().conflicts(pipeline, path)
-        embedder = pipeline.get("ingest.embed", EmbedderSpec)
-        if self.model is None and embedder is not None and not embedder.has_token_states():
-            given = f"which {embedder.use!r} as set in ingest.embed does not give"
-            yield (*path, "use"), f"{self.use!r} needs token states, {given}: set its `model`"
-
-    def encoder(self, resources: Resources) -> TokenEncoder:
-        """The encoder, shared with every stage that names it with the same options."""
+    def matches(self, resources: Resources) -> TokenMatches:
+        """What compares questions with chunks; its encoder is shared with every stage that has the same options."""
         from rag.models.token_cache import CachedTokenEncoder
-        from rag.models.token_encoder import EmbedderTokenEncoder, MultiVectorTokenEncoder
+        from rag.rerank.token_matches import EncodedMatches, StoredMatches
 
-        def make() -> TokenEncoder:
-            if self.model is None:
-                return EmbedderTokenEncoder(resources.embedder)
-            return MultiVectorTokenEncoder(self.model, device=self.device, allow_download=self.allow_download)
-
-        key = ("token-encoder", self.model, self.device, self.allow_download)
-        encoder = resources.shared(key, make)
+        encoder = self.token_encoder(resources)
+        if self.stored:
+            return StoredMatches(resources, encoder, made_by=lambda: self.made_by(resources))
         kept = self.cache_mib << 20
-        return resources.shared((*key, kept), lambda: CachedTokenEncoder(encoder, kept_bytes=kept))
+        return EncodedMatches(
+            resources.shared(("cached", *self.encoder_key, kept), lambda: CachedTokenEncoder(encoder, kept_bytes=kept))
+        )
 
     def build(self, resources: Resources) -> Reranker:
         from rag.rerank.late_interaction import LateInteractionReranker
 
         return LateInteractionReranker(
-            self.encoder(resources),
+            self.matches(resources),
             keep=self.keep,
             depth=self.depth,
             weight=self.weight,
@@ -222,11 +203,22 @@ class TrainedSpec(ScoringSpec):
     use: Literal["trained"] = "trained"
     head: str = Field(min_length=1)
     """A `.safetensors` file of `rag train reranker`, for the pipeline's embedder, or the name of one that ships."""
+    stored: bool = False
+    """For heads that weigh token vectors: read those of the chunks from the index, where `rag ingest` makes and keeps
+    them. Otherwise chunks are encoded when they are found."""
+
+    @property
+    def tokens(self) -> LateInteractionSpec:
+        """The options by which it compares tokens."""
+        return LateInteractionSpec(stored=self.stored)
 
     def missing(self) -> str | None:
         from rag.models.head_files import missing_head
 
         return missing_head(self.head, made_by="rag train reranker")
+
+    def prepare(self, resources: Resources) -> None:
+        self.tokens.prepare(resources)
 
     def build(self, resources: Resources) -> Reranker:
         from rag.models.head_files import head_file
@@ -234,7 +226,7 @@ class TrainedSpec(ScoringSpec):
 
         return TrainedReranker(
             resources,
-            LateInteractionSpec().encoder(resources),
+            self.tokens.matches(resources),
             head=head_file(self.head),
             keep=self.keep,
             depth=self.depth,

@@ -16,7 +16,7 @@ from rag.rerank.signs import SIGNS, Signs
 from rag.types import Query, Ranking
 
 if TYPE_CHECKING:
-    from rag.models.token_encoder import TokenEncoder
+    from rag.rerank.token_matches import TokenMatches
     from rag.resources import Resources
 
 KIND = "reranking head"
@@ -37,7 +37,7 @@ class TrainedReranker:
     def __init__(
         self,
         resources: Resources,
-        encoder: TokenEncoder,
+        tokens: TokenMatches,
         *,
         head: Path,
         keep: int,
@@ -45,7 +45,7 @@ class TrainedReranker:
         margin: float | None = None,
     ) -> None:
         self.resources = resources
-        self.encoder = encoder
+        self.tokens = tokens
         self.head = head
         self.keep = keep
         self.depth = depth
@@ -59,7 +59,7 @@ class TrainedReranker:
             return unchanged(ranking, keep=self.keep, why="margin")
         hits = ranking.hits[: self.depth]
         head = self._loaded
-        signs = Signs(self.resources, self.encoder).of(query, [hit.chunk for hit in hits], names=head.signs)
+        signs = Signs(self.resources, self.tokens).of(query, [hit.chunk for hit in hits], names=head.signs)
         scores = head.scores(first_stage([hit.score for hit in hits]), signs)
         return reordered(
             ranking, dict(enumerate(scores.tolist())), keep=self.keep, origin="trained", notes={"scored": len(hits)}

@@ -9,9 +9,9 @@ import numpy as np
 from rag.errors import ConfigError
 from rag.evaluate.datasets import Dataset, Question
 from rag.evaluate.metrics import ndcg
-from rag.models.token_encoder import TokenEncoder
 from rag.pipeline.pipeline import Pipeline
 from rag.rerank.signs import OF_TOKENS, SIGNS, Signs
+from rag.rerank.token_matches import TokenMatches
 from rag.rerank.trained import first_stage
 from rag.train.head import Case, CaseSet, Floats
 from rag.types import Query, Ranking
@@ -22,7 +22,7 @@ WITHOUT_TOKENS = tuple(name for name in SIGNS if name not in OF_TOKENS)
 
 
 def reranking_cases(
-    pipeline: Pipeline, dataset: Dataset, encoder: TokenEncoder, *, signs: Sequence[str] = SIGNS, depth: int
+    pipeline: Pipeline, dataset: Dataset, tokens: TokenMatches, *, signs: Sequence[str] = SIGNS, depth: int
 ) -> CaseSet:
     """The judged questions of a set, each with the first `depth` candidates that the pipeline retrieves.
 
@@ -42,7 +42,7 @@ def reranking_cases(
     questions = [question for question in dataset.questions if question.answerable and question.documents]
     if not questions:
         raise ConfigError(f"{dataset.path}: no question has a relevant document")
-    made = Signs(pipeline.resources, encoder)
+    made = Signs(pipeline.resources, tokens)
     cases: list[Case] = []
     for question in questions:
         hits = [

@@ -19,6 +19,7 @@ from rag.models.token_encoder import EmbedderTokenEncoder, MultiVectorTokenEncod
 from rag.pipeline.spec import AskSpec, IngestSpec, PipelineSpec
 from rag.rerank.late_interaction import LateInteractionReranker, rarity
 from rag.rerank.specs import LateInteractionSpec
+from rag.rerank.token_matches import EncodedMatches
 from rag.testing import check_reranker, sample
 from rag.types import Query, Ranking
 
@@ -52,7 +53,7 @@ class Axes:
 
 
 def rerank(ranking: Ranking, *, keep: int, **options: float | int | None) -> Ranking:
-    reranker = LateInteractionReranker(Axes(), keep=keep, **{"weight": None, **options})  # type: ignore[arg-type]
+    reranker = LateInteractionReranker(EncodedMatches(Axes()), keep=keep, **{"weight": None, **options})  # type: ignore[arg-type]
     [after] = reranker.rerank([Query(text="a b c")], [ranking])
     return after
 
@@ -147,7 +148,9 @@ def test_what_nearly_all_candidates_say_tells_none_apart() -> None:
 
 
 def test_a_question_without_tokens_keeps_the_order() -> None:
-    [after] = LateInteractionReranker(Axes(), keep=2, match=0.5).rerank([Query(text="?")], [ranked("a", "b")])
+    [after] = LateInteractionReranker(EncodedMatches(Axes()), keep=2, match=0.5).rerank(
+        [Query(text="?")], [ranked("a", "b")]
+    )
     assert names(after) == "ab"
 
 

@@ -16,6 +16,7 @@ from rag.models.linear_head import LinearHead, standardised
 from rag.models.token_encoder import EmbedderTokenEncoder
 from rag.rerank.signs import SIGNS, Signs, bridges, centrality, trusts
 from rag.rerank.specs import TrainedSpec
+from rag.rerank.token_matches import EncodedMatches
 from rag.rerank.trained import KIND, TrainedReranker
 from rag.testing import Sample, check_reranker, sample
 from rag.types import Chunk, Query, Ranking, ScoredChunk
@@ -44,8 +45,8 @@ def saved(weights: dict[str, float]) -> Path:
 
 
 def reranker(indexed: Sample, head: Path, *, keep: int = 10, depth: int = 50) -> TrainedReranker:
-    encoder = EmbedderTokenEncoder(indexed.resources.embedder)
-    return TrainedReranker(indexed.resources, encoder, head=head, keep=keep, depth=depth)
+    tokens = EncodedMatches(EmbedderTokenEncoder(indexed.resources.embedder))
+    return TrainedReranker(indexed.resources, tokens, head=head, keep=keep, depth=depth)
 
 
 def ranking(chunks: Sequence[Chunk], *scores: float) -> Ranking:
@@ -85,10 +86,11 @@ def test_candidates_beyond_the_depth_follow_behind(indexed: Sample) -> None:
 
 def test_tokens_are_encoded_only_where_the_head_weighs_them(indexed: Sample) -> None:
     class Refusing:
-        def encode_queries(self, texts: Sequence[str]) -> list[np.ndarray]:
+        def questions(self, texts: Sequence[str]) -> list[np.ndarray]:
             raise AssertionError("no token vectors are needed")
 
-        encode_documents = encode_queries
+        def of(self, question: np.ndarray, chunks: Sequence[Chunk]) -> np.ndarray:
+            raise AssertionError("no token vectors are needed")
 
     given = ranking(named(indexed, "rush", "dogs"), 3.0, 1.0)
     TrainedReranker(indexed.resources, Refusing(), head=saved({"central": 1.0}), keep=2).rerank(
@@ -100,7 +102,7 @@ def test_a_sign_is_higher_for_the_candidate_it_speaks_for(indexed: Sample) -> No
     """One of two candidates has the question's words."""
     question = Query(text="dogs bark")
     chunks = named(indexed, "dogs", "rush")
-    signs = Signs(indexed.resources, EmbedderTokenEncoder(indexed.resources.embedder)).of(
+    signs = Signs(indexed.resources, EncodedMatches(EmbedderTokenEncoder(indexed.resources.embedder))).of(
         question, chunks, names=("words", "maxsim", "rare")
     )
     for values in signs.values():
@@ -133,7 +135,7 @@ def test_standardised_values_have_mean_0_and_deviation_1_and_the_unknown_is_the_
 def test_words_weigh_by_how_few_candidates_have_them(indexed: Sample) -> None:
     """Of three candidates two have "rush" (ln 1.6), one "counterparts" and none "tour": the others cannot have it."""
     chunks = named(indexed, "album", "rush", "dogs")
-    signs = Signs(indexed.resources, EmbedderTokenEncoder(indexed.resources.embedder)).of(
+    signs = Signs(indexed.resources, EncodedMatches(EmbedderTokenEncoder(indexed.resources.embedder))).of(
         Query(text="Counterparts Rush"), chunks, names=("words",)
     )
     rare, common = log(1 + 2.5 / 1.5), log(1 + 1.5 / 2.5)
@@ -167,7 +169,7 @@ def test_an_index_without_terms_is_refused(tmp_path: Path) -> None:
     with sample(tmp_path, TEXTS) as made:
         bare = IndexDirectory(IndexSpec(path=str(tmp_path / "index"), sparse=None))
         resources = type(made.resources)(made.resources.embedder, bare, {})
-        signs = Signs(resources, EmbedderTokenEncoder(resources.embedder))
+        signs = Signs(resources, EncodedMatches(EmbedderTokenEncoder(resources.embedder)))
         with pytest.raises(ConfigError, match="needs terms, the index has none"):
             signs.of(Query(text="x"), made.chunks, names=("words",))
         bare.close()
@@ -193,7 +195,7 @@ def test_signs_of_the_retrievers_are_in_the_share_of_what_each_tells_apart(index
     of_vectors, of_terms = trusts(
         dense.score(rows).astype(np.float64), sparse.score(rows).astype(np.float64), dense.deviation, sparse.deviation
     )
-    signs = Signs(indexed.resources, EmbedderTokenEncoder(indexed.resources.embedder)).of(
+    signs = Signs(indexed.resources, EncodedMatches(EmbedderTokenEncoder(indexed.resources.embedder))).of(
         question, chunks, names=("central", "maxsim", "words", "title", "bridge")
     )
     deviations = {name: float(values.std()) for name, values in signs.items()}

@@ -15,6 +15,7 @@ from rag.models.linear_head import LinearHead
 from rag.models.token_encoder import EmbedderTokenEncoder
 from rag.rerank.signs import SIGNS
 from rag.rerank.specs import TrainedSpec
+from rag.rerank.token_matches import EncodedMatches
 from rag.rerank.trained import KIND
 from rag.train.head import train_head
 from rag.train.reranker import METRIC, reranking_cases
@@ -65,8 +66,8 @@ def test_a_head_learns_which_signs_tell_what_answers_and_a_search_with_it_gives_
     pipeline: Pipeline,
 ) -> None:
     dataset = load_dataset("set")
-    encoder = EmbedderTokenEncoder(pipeline.embedder)
-    cases = reranking_cases(pipeline, dataset, encoder, signs=SIGNS, depth=20)
+    tokens = EncodedMatches(EmbedderTokenEncoder(pipeline.embedder))
+    cases = reranking_cases(pipeline, dataset, tokens, signs=SIGNS, depth=20)
     assert len(cases.cases) == 80
     head, report = train_head([cases], [], signs=SIGNS, metric=METRIC, seed=0)
     [judged] = report.held_out
@@ -95,8 +96,8 @@ def test_the_first_chunk_of_a_relevant_document_is_right_and_its_others_teach_no
         pipeline.ingest()
         names = [hit.chunk.document_id for hit in pipeline.search("moon rocks").ranking]
         assert names.count("moon") > 1
-        encoder = EmbedderTokenEncoder(pipeline.embedder)
-        [case] = reranking_cases(pipeline, load_dataset("set"), encoder, signs=("words",), depth=20).cases
+        tokens = EncodedMatches(EmbedderTokenEncoder(pipeline.embedder))
+        [case] = reranking_cases(pipeline, load_dataset("set"), tokens, signs=("words",), depth=20).cases
     first = names.index("moon")
     assert case.right.tolist() == [2.0 if at == first else 0.0 for at in range(len(names))]
     assert case.taught.tolist() == [name == "sun" or at == first for at, name in enumerate(names)]
@@ -108,7 +109,9 @@ def test_a_pipeline_that_reranks_already_is_refused(pipeline: Pipeline) -> None:
         Pipeline.from_yaml("p.yaml", overrides=["ask.rerank=[{use: mmr}]"]) as reranking,
         pytest.raises(ConfigError, match="reranks it with 'mmr'"),
     ):
-        reranking_cases(reranking, load_dataset("set"), EmbedderTokenEncoder(reranking.embedder), depth=20)
+        reranking_cases(
+            reranking, load_dataset("set"), EncodedMatches(EmbedderTokenEncoder(reranking.embedder)), depth=20
+        )
 
 
 def test_the_command_trains_on_several_sets_judges_on_others_and_never_overwrites(own_directory: Path) -> None:
