@@ -17,6 +17,7 @@ from rag.index.segments import Segment, read_segment
 from rag.index.store import Store
 
 MOST = 4  # segments left alone
+ROWS_MOST = 65_536  # of a merged segment: what a merge has in memory does not grow with the index
 DEAD = 0.2  # share of deleted rows from which a segment is rewritten
 ROWS = 1024  # vectors copied at a time
 
@@ -25,18 +26,28 @@ def to_merge(segments: Sequence[Segment]) -> list[Segment]:
     """The segments to make one of: those with many deleted rows, and the smallest ones where there are too many.
 
     A segment joins while it is at most twice as large as those before it together, so that a vector is rewritten a
-    logarithmic number of times however the documents come in.
+    logarithmic number of times however the documents come in. None joins beyond `ROWS_MOST` live rows; what has more
+    than half as many is left alone. Several merges may be due: ask again after each.
     """
     wasteful = [segment for segment in segments if segment.rows - segment.live > DEAD * segment.rows]
-    rest = sorted((segment for segment in segments if segment not in wasteful), key=lambda segment: segment.live)
-    chosen, total = list(wasteful), sum(segment.live for segment in wasteful)
-    while rest and len(rest) + 1 > MOST:
-        chosen.append(rest.pop(0))
-        total += chosen[-1].live
-    while len(chosen) > 1 and rest and rest[0].live <= 2 * total:
+    rest = [segment for segment in small(segments) if segment not in wasteful]
+    chosen, total = list[Segment](), 0
+    for segment in sorted(wasteful, key=lambda segment: segment.live):
+        if not chosen or total + segment.live <= ROWS_MOST:
+            chosen.append(segment)
+            total += segment.live
+    rest.sort(key=lambda segment: segment.live)
+    while rest and total + rest[0].live <= ROWS_MOST:
+        if len(rest) < MOST and (len(chosen) < 2 or rest[0].live > 2 * total):
+            break
         chosen.append(rest.pop(0))
         total += chosen[-1].live
     return sorted(chosen, key=lambda segment: segment.id) if len(chosen) > 1 or wasteful else []
+
+
+def small(segments: Sequence[Segment]) -> list[Segment]:
+    """The segments that others may join."""
+    return [segment for segment in segments if segment.live <= ROWS_MOST // 2]
 
 
 def merge(store: Store, snapshot: sqlite3.Connection, segments: Sequence[Segment]) -> Segment | None:

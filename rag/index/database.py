@@ -21,6 +21,8 @@ from rag.index.segments import Segment
 SCHEMA: Final = 1
 NAME: Final = "index.sqlite"
 VECTORS: Final = "vectors"
+WRITER_CACHE: Final = 16 << 20  # bytes of pages; full after some ten thousand chunks
+READER_CACHE: Final = 32 << 20
 
 # Big columns stand last: SQLite reads a row from the left and stops, so that lists of documents never touch the texts.
 # Postings are keyed by segment first: a commit appends at the end of the tree instead of touching every page of it,
@@ -90,10 +92,12 @@ def connect(folder: Path, *, writable: bool) -> sqlite3.Connection:
             check_same_thread=False,
         )
         try:
-            connection.execute("PRAGMA cache_size = -32768")
             connection.execute("PRAGMA foreign_keys = ON")
             if writable:
                 connection.execute("PRAGMA page_size = 8192")
+            # After the page size: SQLite counts it in pages, and keeps the count when their size changes.
+            connection.execute(f"PRAGMA cache_size = -{(WRITER_CACHE if writable else READER_CACHE) >> 10}")
+            if writable:
                 connection.execute("PRAGMA journal_mode = WAL")
                 connection.execute("PRAGMA synchronous = FULL")
         except BaseException:

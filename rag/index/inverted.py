@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 Numbers = NDArray[np.int64]
 
-BATCH_BYTES = 1 << 20  # of stored postings, merged at a time
+BATCH_BYTES = 1 << 19  # of stored postings, merged at a time
 LONG_BYTES = 1 << 16  # of one term's stored postings, from which they are not unpacked with those of others
 
 

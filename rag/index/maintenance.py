@@ -1,4 +1,4 @@
-"""Work on a whole index: merging its segments, making its terms or its vectors anew. Each is one commit."""
+"""Work on a whole index: merging its segments, making its terms or its vectors anew. Readers see all of it or nothing."""
 
 from __future__ import annotations
 
@@ -25,20 +25,18 @@ TEXTS = 512  # embedded at a time
 
 
 def compact(store: Store) -> None:
-    """Merge small segments and drop deleted rows, where that is due.
+    """Merge small segments and drop deleted rows, where that is due; each merge is a commit.
 
     Raises:
-        StoreError: the disk is full; nothing changed.
+        StoreError: the disk is full; what was merged before stays merged.
     """
-    chosen = compaction.to_merge(store.segments)
-    if not chosen:
-        return
-    with database.open_snapshot(store.path) as (snapshot, _), store.transaction() as change:
-        snapshot.execute("PRAGMA cache_size = -1024")  # read once, from first to last
-        new = compaction.merge(store, snapshot, chosen)
-        change.segments = [segment for segment in store.segments if segment not in chosen]
-        change.segments += [new] if new is not None else []
-    logger.info("%s: merged %d segments, %d remain", store.path, len(chosen), len(store.segments))
+    while chosen := compaction.to_merge(store.segments):
+        with database.open_snapshot(store.path) as (snapshot, _), store.transaction() as change:
+            snapshot.execute("PRAGMA cache_size = -1024")  # read once, from first to last
+            new = compaction.merge(store, snapshot, chosen)
+            change.segments = [segment for segment in store.segments if segment not in chosen]
+            change.segments += [new] if new is not None else []
+        logger.info("%s: merged %d segments, %d remain", store.path, len(chosen), len(store.segments))
 
 
 def count_ngrams(path: Path, spec: NgramsSpec) -> None:

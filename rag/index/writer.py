@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from rag.embed.base import EmbedderIdentity, Vectors
 from rag.errors import IndexMismatchError
-from rag.index import maintenance, tables
+from rag.index import compaction, maintenance, tables
 from rag.index.cache import EmbeddingCache
 from rag.index.codec import encode
 from rag.index.lock import WriterLock
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-SEGMENTS = 32  # merged during a long ingest beyond this many, so that readers stay fast
+SEGMENTS = 32  # small ones are merged during a long ingest beyond this many, so that readers stay fast
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +206,7 @@ class Writer:
             replaced,
             perf_counter() - started,
         )
-        if len(self._store.segments) > SEGMENTS:
+        if len(compaction.small(self._store.segments)) > SEGMENTS:
             self.compact()
         return self._store.manifest.generation
 
@@ -276,7 +276,7 @@ class Writer:
         change.segments.append(segment)
 
     def compact(self) -> None:
-        """Merge small segments and drop deleted rows, where that is due, a commit of its own; count new n-grams.
+        """Merge small segments and drop deleted rows, where that is due, in commits of their own; count new n-grams.
 
         Raises:
             StoreError: the disk is full; nothing changed.

@@ -21,6 +21,7 @@ from rag.errors import (
     IndexNotFoundError,
     StoreError,
 )
+from rag.index import compaction
 from rag.index.directory import IndexDirectory
 from rag.index.specs import Bm25Spec, IndexSpec
 from rag.types import Box, Chunk, Document, Layout, Part, Span
@@ -56,6 +57,8 @@ def test_no_access_list_and_an_empty_one_are_told_apart(index) -> None:
     index.put(Document(id="open", text="x"), Document(id="closed", text="y", access=()))
     reader = index.directory.reader()
     assert {summary.id: summary.access for summary in reader.documents()} == {"open": None, "closed": ()}
+    chunks = reader.chunks(range(reader.size))
+    assert {chunk.document_id: chunk.access for chunk in chunks} == {"open": None, "closed": ()}
 
 
 def test_chunks_come_back_with_context_metadata_and_in_the_order_asked(index, identity, embed) -> None:
@@ -440,3 +443,22 @@ def test_merging_a_segment_whose_rows_are_all_deleted_keeps_the_rest(index) -> N
     index.put(remove=["b"], compact=True)
     index.directory.refresh()
     assert (index.directory.reader().rows, list((index.path / "vectors").iterdir())) == (0, [])
+
+
+def test_merged_segments_are_bounded_and_hold_what_was_put_in(index, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compaction, "ROWS_MOST", 6)
+    names = [f"number{at}" for at in range(17)]
+    for name in names:
+        index.put(Document(id=name, text=f"{name} of many"))
+    generation = index.put(remove=["number3"])
+    index.put(compact=True)
+    assert index.texts() == sorted(f"{name} of many" for name in names if name != "number3")
+    assert index.found("number11 of many")[:1] == ["number11 of many"]
+    reader = index.directory.reader()
+    assert reader.check(deep=True) == []
+    assert reader.manifest.generation > generation + 1  # each merge is a commit: a disk full later loses none
+    # By hand: 17 segments of one row; six by six merge into two full ones, what is left is few.
+    sizes = [segment.rows for segment in reader.segments]
+    assert sum(sizes) == 16
+    assert max(sizes) <= 6
+    assert len(sizes) <= 6

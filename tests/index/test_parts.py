@@ -94,8 +94,19 @@ def test_few_segments_are_left_alone() -> None:
 
 def test_small_segments_are_merged_and_large_ones_kept() -> None:
     assert merging(1000, 1, 1, 1, 1) == [1, 2, 3, 4]
-    assert merging(*[4096] * 25) == list(range(25))
-    assert merging(100_000, 30_000, 9000, 100, 90) == [3, 4]
+    assert merging(*[4096] * 15) == list(range(15))
+    assert merging(32_000, 30_000, 9000, 100, 90) == [3, 4]
+
+
+def test_no_merge_makes_a_segment_of_more_rows_than_one_may_have() -> None:
+    assert merging(*[4096] * 25) == list(range(16))
+    assert merging(32_769, 32_769, 32_769, 32_769, 32_769) == []  # no two of them fit
+    assert merging(32_768, 32_768, 32_768, 32_768, 32_768) == [0, 1]
+    assert merging(*[(60_000, 20_000)] * 2) == [0]  # one rewrite after the other
+
+
+def test_a_larger_segment_of_deleted_rows_is_rewritten_alone() -> None:
+    assert merging((200_000, 50_000), 10, 10, 10, 10) == [0]
 
 
 def test_a_segment_of_deleted_rows_is_rewritten_alone() -> None:
