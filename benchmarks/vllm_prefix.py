@@ -8,6 +8,9 @@ words; then `requests` prompts (instructions, `keep` chunks, question) are drawn
 Zipf-distributed repetition and without any. Every system gets the same requests in the same order, and finds nothing
 that another one left in the cache.
 
+"at borders" fills prompts up with line ends, so that blocks of the cache begin with the first source, or with every
+source: the engine finds whole blocks only, so where prompts part inside one, what they share of it is lost.
+
 A line a set, workload and system: the share of prompt tokens that the engine had in its cache, by its own counters,
 over the second half of the requests; tokens computed a request; by how many ranks a chunk moved on average; median
 milliseconds to the first token. The last line sums up.
@@ -17,31 +20,45 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import statistics
 import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal, cast
 
 import numpy as np
 
 from rag import Pipeline
-from rag.models.llm import Message, Sampling
+from rag.models.llm import Message
 from rag.models.vllm import VllmModel
 from rag.models.vllm_specs import VllmSpec
 from rag.rerank.base import Reranker
-from rag.rerank.canonical import CanonicalOrderReranker
+from rag.rerank.canonical import CanonicalOrderReranker, Policy
 from rag.testing.tiny_llama import make_tiny_llama
 from rag.types import Query, Ranking
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
 SEED = 20
-SYSTEMS: dict[str, Callable[[int], Reranker | None]] = {
-    "ranking order": lambda keep: None,
-    "canonical, 1 rank": lambda keep: CanonicalOrderReranker(keep=keep, displacement=1),
-    "canonical, 3 ranks": lambda keep: CanonicalOrderReranker(keep=keep, displacement=3),
-    "canonical, any": lambda keep: CanonicalOrderReranker(keep=keep, displacement=None),
-    "frequency, any": lambda keep: CanonicalOrderReranker(keep=keep, displacement=None, policy="frequency"),
+Border = Literal["first source", "every source"]
+
+
+def within(ranks: int | None, policy: Policy = "served") -> Callable[[int], Reranker]:
+    return lambda keep: CanonicalOrderReranker(keep=keep, displacement=ranks, policy=policy)
+
+
+SYSTEMS: dict[str, tuple[Callable[[int], Reranker | None], Border | None]] = {
+    "ranking order": (lambda keep: None, None),
+    "canonical, 1 rank": (within(1), None),
+    "canonical, 3 ranks": (within(3), None),
+    "canonical, any": (within(None), None),
+    "frequency, any": (within(None, "frequency"), None),
+    "3 ranks, first at border": (within(3), "first source"),
+    "3 ranks, all at borders": (within(3), "every source"),
 }
 
 
@@ -74,12 +91,12 @@ def main() -> None:
             try:
                 for workload, wanted in workloads(len(rankings), arguments.requests, arguments.zipf).items():
                     shares: dict[str, float] = {}
-                    for system, make in SYSTEMS.items():
-                        run = f"{name} {workload} {system}"
-                        found = measure(model, run, [rankings[at] for at in wanted], make(arguments.keep))
+                    for system, (make, border) in SYSTEMS.items():
+                        asked = [rankings[at] for at in wanted]
+                        found = measure(model, f"{name} {workload} {system}", asked, make(arguments.keep), border)
                         shares[system] = found.share
                         print(
-                            f"{name:20} {workload:9} {system:20} {found.share:6.1%} from the cache"
+                            f"{name:20} {workload:9} {system:25} {found.share:6.1%} from the cache"
                             f"  {found.computed:7.0f} tokens computed  moved {found.moved:.2f}"
                             f"  {found.milliseconds:6.1f} ms",
                             flush=True,
@@ -129,8 +146,16 @@ def workloads(questions: int, requests: int, exponent: float) -> dict[str, list[
     return {"zipf": zipf.tolist(), "each once": draw.permutation(questions)[:requests].tolist()}
 
 
-def measure(model: VllmModel, run: str, requests: Sequence[tuple[str, Ranking]], reranker: Reranker | None) -> Found:
-    """Ask one after the other; the first words of the prompt are the run's own, so that it finds nothing of others."""
+def measure(
+    model: VllmModel,
+    run: str,
+    requests: Sequence[tuple[str, Ranking]],
+    reranker: Reranker | None,
+    border: Border | None,
+) -> Found:
+    """Ask for one token each, in turn; prompts begin with words of the run, so that it finds nothing of others."""
+    from vllm import SamplingParams
+
     moved: list[float] = []
     times: list[float] = []
     half = len(requests) // 2
@@ -143,8 +168,9 @@ def measure(model: VllmModel, run: str, requests: Sequence[tuple[str, Ranking]],
         moved.append(statistics.mean(abs(ranks[hit.chunk.id] - place) for place, hit in enumerate(given)))
         sources = "\n".join(f'<source id="{n}">\n{hit.chunk.text}\n</source>' for n, hit in enumerate(given, 1))
         chat = [Message("system", f"{run}. Answer from the sources."), Message("user", f"{sources}\n\n{question}")]
+        prompt = model.prompt(chat) if border is None else at_borders(model, chat, border)
         started = time.perf_counter()
-        model.complete(chat, Sampling(max_tokens=1))
+        list(model.engine.generate(prompt, SamplingParams(max_tokens=1, temperature=0.0)))
         times.append(1000 * (time.perf_counter() - started))
     after = model.metrics()
     looked_up, hits = after.prefix_queries - before.prefix_queries, after.prefix_hits - before.prefix_hits
@@ -154,6 +180,22 @@ def measure(model: VllmModel, run: str, requests: Sequence[tuple[str, Ranking]],
         moved=statistics.mean(moved),
         milliseconds=statistics.median(times[half:]),
     )
+
+
+def at_borders(model: VllmModel, chat: Sequence[Message], border: Border) -> list[int]:
+    """The chat's token ids, filled up with line ends before the first source, or every one, to the next block."""
+    engine = model.engine.load()
+    tokenizer = cast("PreTrainedTokenizerBase", engine.get_tokenizer())
+    turns = [{"role": message.role, "content": message.content} for message in chat]
+    text = str(tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True))
+    beginning, *sources = re.split("(?=<source id=)", text)  # the last with the question
+    [filler] = tokenizer.encode("\n", add_special_tokens=False)
+    ids = list(tokenizer.encode(beginning, add_special_tokens=False))
+    for number, source in enumerate(sources):
+        if number == 0 or border == "every source":
+            ids += [filler] * (-len(ids) % engine.vllm_config.cache_config.block_size)
+        ids += tokenizer.encode(source, add_special_tokens=False)
+    return ids
 
 
 if __name__ == "__main__":

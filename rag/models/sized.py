@@ -22,8 +22,8 @@ class Sizes:
 
 def sized(model: LanguageModel) -> Sizes:
     """What the model says of itself; the defaults of `Sizes` for one that does not say."""
-    if not isinstance(model, CountingModel):
-        return Sizes()
     if isinstance(model, MeasuringModel):
         return Sizes(model.window, model.concurrency, model.count, model.prompt_tokens)
-    return Sizes(model.window, model.concurrency, model.count, partial(message_tokens, count=model.count))
+    if isinstance(model, CountingModel):
+        return Sizes(model.window, model.concurrency, model.count, partial(message_tokens, count=model.count))
+    return Sizes()
