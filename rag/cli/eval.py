@@ -98,6 +98,8 @@ def evaluate(
     from rag.evaluate.table import to_text
 
     *sources, name = what
+    if not sources and _names_a_pipeline(name):
+        raise typer.BadParameter(f"{name} is a pipeline; the set of questions is missing behind it")
     cut_offs = _cut_offs(k)
     if out is not None and out.suffix.lower() not in (".html", ".json"):
         raise typer.BadParameter(f"expected a file that ends in .html or .json, got {out}", param_hint="--out")
@@ -124,6 +126,12 @@ def evaluate(
     typer.echo(to_json(report) if json else to_text(report, examples=show))
     if any(system.failures for system in report.systems):
         raise typer.Exit(FAILED)
+
+
+def _names_a_pipeline(name: str) -> bool:
+    from rag.library import names
+
+    return name.endswith((".yaml", ".yml")) or (name in names("pipelines") and not Path(name).exists())
 
 
 def _cut_offs(text: str) -> list[int]:

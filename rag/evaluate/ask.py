@@ -94,7 +94,8 @@ def _cases(system: System, dataset: Dataset) -> dict[str, Case]:
     relevant = {document for question in dataset.questions for document in question.documents}
     if relevant and relevant.isdisjoint(summary.id for summary in reader.documents()):
         raise ConfigError(
-            f"{system.name}: none of the {len(relevant)} relevant documents is in its index {index.path}",
+            f"{system.name}: none of the {len(relevant)} relevant documents is in its index {index.path}, "
+            f"{min(relevant)!r} among them",
             hint="ingest the set's documents, under the ids that the judgements use",
         )
     return {

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rag.errors import ConfigError
 from rag.evaluate.datasets import Dataset, Question, Quote
-from rag.evaluate.lines import json_lines, text, texts
+from rag.evaluate.lines import asked, json_lines, text, texts
 
 OWN_SOURCE = ("arguana", "quora")
 """Sets whose queries are documents of their own corpus, by the names of their folders."""
@@ -45,12 +45,19 @@ def load_beir(folder: Path, *, split: str = "") -> Dataset:
         if question.id in questions:
             raise ConfigError(f"another query has the id {question.id!r}", where=where)
         questions[question.id] = question
+    if not questions:
+        raise ConfigError(f"{queries}: there is no query in it")
+    if not corpus.stat().st_size:
+        raise ConfigError(f"{corpus}: there is no document in it")
     strangers = sorted(qrels.keys() - questions.keys())
     if strangers:
         raise ConfigError(f"{judgements}: it judges the query {strangers[0]!r}, which {queries} does not have")
     kept = tuple(question for question in questions.values() if question.kind != "unjudged")
     if not kept:
-        raise ConfigError(f"{folder}: there is no query with a qrel, an answer or a gold span")
+        wanted = f"no query of {queries} brings an answer or a gold span"
+        if judgements is None:
+            raise ConfigError(f"{folder}: there is neither qrels.tsv nor a folder qrels, and {wanted}")
+        raise ConfigError(f"{judgements}: it judges no document relevant, and {wanted}")
     left_out = len(questions) - len(kept)
     notes = (f"queries left out because nothing is judged for them: {left_out}",) if left_out else ()
     return Dataset(name=folder.resolve().name, path=str(folder), questions=kept, corpus=corpus, notes=notes)
@@ -111,12 +118,13 @@ def _question(row: dict[str, object], qrels: Mapping[str, Mapping[str, int]], wh
     answers = texts(meta.get("answers") or [], "metadata.answers", where=where) if answerable else ()
     return Question(
         id=identifier,
-        text=text(row, "text", where=where),
+        text=asked(row, "text", where=where),
         relevant=dict(relevant),
         answers=tuple(filter(None, answers)),
         quotes=_quotes(meta, answers, relevant, where) if answerable else (),
         answerable=answerable,
         excluded=frozenset(texts(meta.get("excluded_ids") or [], "metadata.excluded_ids", where=where)),
+        where=where,
     )
 
 

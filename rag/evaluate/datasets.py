@@ -44,7 +44,7 @@ class Question:
 
     `relevant` maps document ids to grades, above 0 is relevant. `answers` are equally right. `answerable` is false
     where the right answer is that the sources do not say. Documents in `excluded` are taken out of what is found before
-    anything is cut off: the question's own source in BRIGHT, ArguAna and Quora.
+    anything is cut off: the question's own source in BRIGHT, ArguAna and Quora. `where` is its line in a file.
     """
 
     id: str
@@ -54,6 +54,7 @@ class Question:
     quotes: tuple[Quote, ...] = ()
     answerable: bool = True
     excluded: frozenset[str] = frozenset()
+    where: str = field(default="", compare=False)
 
     @property
     def kind(self) -> Kind:
@@ -147,6 +148,7 @@ def gold_spans(question: Question, document: Callable[[str], Document]) -> tuple
         except LookupError as error:
             raise ConfigError(
                 f"question {question.id!r}: the document {quote.document!r} is not in the pipeline's index",
+                where=question.where,
                 hint="`rag ingest` first, and use document ids as `rag search --json` shows them",
             ) from error
         if span is None:
@@ -154,7 +156,8 @@ def gold_spans(question: Question, document: Callable[[str], Document]) -> tuple
                 f"question {question.id!r}: {quote.text[:60]!r} does not stand in the document {quote.document!r}"
                 if quote.text
                 else f"question {question.id!r}: the document {quote.document!r} has no range "
-                f"[{quote.start}, {quote.end})"
+                f"[{quote.start}, {quote.end})",
+                where=question.where,
             )
         found.append(span)
     return tuple(found)

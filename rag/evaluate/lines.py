@@ -47,6 +47,18 @@ def text(row: dict[str, object], *names: str, where: str) -> str:
     raise ConfigError(f"no field {names[0]!r}; the row has {', '.join(sorted(row)) or 'none'}", where=where)
 
 
+def asked(row: dict[str, object], *names: str, where: str) -> str:
+    """The first of the fields that the row has, as a question.
+
+    Raises:
+        ConfigError: it has none of them, or the field is no text or is empty.
+    """
+    question = text(row, *names, where=where)
+    if not question.strip():
+        raise ConfigError("the question is empty", where=where)
+    return question
+
+
 def texts(value: object, name: str, *, where: str) -> tuple[str, ...]:
     """A text, or a list of them.
 

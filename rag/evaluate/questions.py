@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from pathlib import Path
 
 from rag.errors import ConfigError
 from rag.evaluate.datasets import Dataset, Question, Quote
-from rag.evaluate.lines import json_lines, text, texts
+from rag.evaluate.lines import asked, json_lines, text, texts
+
+_FIELDS = frozenset({"question", "query", "text", "id", "_id", "answers", "answer", "answerable", "documents", "spans"})
 
 
 def load_questions(path: Path) -> Dataset:
@@ -35,6 +38,7 @@ def load_questions(path: Path) -> Dataset:
 
 
 def _question(row: dict[str, object], where: str) -> Question:
+    _misspelt(row, where)
     given = row.get("answers", row.get("answer"))
     answerable = row.get("answerable", True)
     if not isinstance(answerable, bool):
@@ -46,12 +50,20 @@ def _question(row: dict[str, object], where: str) -> Question:
     relevant = _grades(row.get("documents"), where)
     return Question(
         id=text(row, "id", "_id", where=where) if row.keys() & {"id", "_id"} else where.rpartition(":")[2],
-        text=text(row, "question", "query", "text", where=where),
+        text=asked(row, "question", "query", "text", where=where),
         relevant=relevant or dict.fromkeys((quote.document for quote in quotes), 1),
         answers=() if given is None else texts(given, "answers", where=where),
         quotes=quotes,
         answerable=answerable,
+        where=where,
     )
+
+
+def _misspelt(row: dict[str, object], where: str) -> None:
+    """Refuse a field that is nearly one of ours; others may stand in a row for its owner."""
+    for name in row.keys() - _FIELDS:
+        for meant in get_close_matches(name, _FIELDS - row.keys(), n=1, cutoff=0.85):
+            raise ConfigError(f"unknown field {name!r}; did you mean {meant!r}?", where=where)
 
 
 def _grades(given: object, where: str) -> dict[str, int]:

@@ -99,6 +99,13 @@ def test_a_mistake_is_one_message_and_an_exit_code(
     assert message in done.err.replace("\n", " ")
 
 
+def test_a_pipeline_without_a_set_of_questions_is_asked_for_one(rag_eval: Rag) -> None:
+    for pipeline in ("hybrid", "my/pipeline.yaml"):
+        done = rag_eval(pipeline)
+        assert done.code == 2
+        assert f"{pipeline} is a pipeline; the set of questions is missing" in done.err
+
+
 def test_no_ingest_takes_the_index_as_it_is(rag_eval: Rag, beir: Path, tmp_path: Path) -> None:
     index = ("--index", tmp_path / "index")
     assert rag_eval(beir, "--no-ingest", *index).code == 1

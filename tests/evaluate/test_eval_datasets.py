@@ -90,6 +90,22 @@ def test_a_missing_or_broken_file_is_named(beir: Path, tmp_path: Path) -> None:
         load_dataset(beir)
 
 
+def test_a_set_without_judgements_questions_or_documents_says_which_file_lacks_them(beir: Path) -> None:
+    (beir / "queries.jsonl").write_text('{"_id": "q1", "text": "Who?"}\n')
+    (beir / "qrels.tsv").write_text("query-id\tcorpus-id\tscore\nq1\ta\t0\n")
+    with pytest.raises(ConfigError, match=r"qrels\.tsv: it judges no document relevant, and no query of .*queries"):
+        load_dataset(beir)
+    (beir / "qrels.tsv").unlink()
+    with pytest.raises(ConfigError, match=r"neither qrels\.tsv nor a folder qrels, and no query of .*queries\.jsonl"):
+        load_dataset(beir)
+    (beir / "corpus.jsonl").write_text("")
+    with pytest.raises(ConfigError, match=r"corpus\.jsonl: there is no document in it"):
+        load_dataset(beir)
+    (beir / "queries.jsonl").write_text("\n")
+    with pytest.raises(ConfigError, match=r"queries\.jsonl: there is no query in it"):
+        load_dataset(beir)
+
+
 def test_a_file_of_questions_has_answers_documents_and_spans(write: Callable[..., Path]) -> None:
     path = write(
         "mine.jsonl",
@@ -117,6 +133,9 @@ def test_a_file_of_questions_has_answers_documents_and_spans(write: Callable[...
         ({"question": "?", "documents": {"a": True}}, "expected whole numbers as grades"),
         ({"question": "?", "spans": [{"document": "a", "start": 1}]}, "expected a text, or start and end"),
         ({"question": "?", "answerable": "no"}, "expected true or false"),
+        ({"question": " "}, "the question is empty"),
+        ({"question": "?", "anwsers": ["Ann"]}, "unknown field 'anwsers'; did you mean 'answers'"),
+        ({"question": "?", "document": "a.md"}, "unknown field 'document'; did you mean 'documents'"),
     ],
 )
 def test_a_question_that_is_written_wrong_is_named_by_its_line(
@@ -126,6 +145,12 @@ def test_a_question_that_is_written_wrong_is_named_by_its_line(
     with pytest.raises(ConfigError, match=message) as raised:
         load_dataset(path)
     assert raised.value.where == f"{path}:2"
+
+
+def test_a_file_of_questions_may_say_more_of_them(write: Callable[..., Path]) -> None:
+    row = {"question": "?", "context": "here", "question_type": "bridge", "ids": [1], "answer": "x"}
+    [question] = load_dataset(write("mine.jsonl", [row])).questions
+    assert question.answers == ("x",)
 
 
 def test_a_quote_is_found_by_its_text_nearest_to_where_it_is_said_to_stand() -> None:
@@ -143,8 +168,9 @@ def test_a_quote_that_the_index_does_not_have_is_an_error_with_the_question() ->
         (Quote(document="b", text="cats"), "the document 'b' is not in the pipeline's index"),
         (Quote(document="a", text="dogs"), "'dogs' does not stand in the document 'a'"),
     ):
-        with pytest.raises(ConfigError, match=message):
-            gold_spans(Question(id="q", text="?", quotes=(quote,)), documents.__getitem__)
+        with pytest.raises(ConfigError, match=message) as raised:
+            gold_spans(Question(id="q", text="?", quotes=(quote,), where="mine.jsonl:7"), documents.__getitem__)
+        assert raised.value.where == "mine.jsonl:7"
 
 
 def test_a_sample_repeats_with_its_seed_and_keeps_the_order(write: Callable[..., Path]) -> None:
