@@ -20,4 +20,5 @@ def evidence(reader: Reader, chunk: Chunk, span: Span, *, score: float) -> Evide
         chunk_id=chunk.id,
         source=document.source or document.id,
         location=document.locate(span.start, span.end),
+        access=document.access,
     )

@@ -16,7 +16,7 @@ from rag.errors import ConfigError
 from rag.models.attention import AttendingModel, AttentionPrompt, Head
 from rag.models.attention_heads import Heads, anatomy_of, heads_for
 from rag.models.attention_prompt import attention_prompt
-from rag.models.passages import canonical
+from rag.models.passages import access_keys, canonical
 from rag.models.template import Template, as_data
 from rag.types import Chunk, Query, Usage
 
@@ -119,6 +119,7 @@ class AttendedSentences:
         if self.template is None:
             return _lines(query.text, [sentences[at].text for at in read])
         texts: list[str] = []
+        access: list[tuple[str, ...] | None] = []
         ranges: list[list[tuple[int, int]]] = []
         for run in _runs(read, sentences):
             first, last = sentences[run[0]], sentences[run[-1]]
@@ -126,9 +127,12 @@ class AttendedSentences:
             whole = len(run) == sum(sentence.chunk == first.chunk for sentence in sentences)
             start = chunk.span.start if whole else first.span.start
             end = chunk.span.end if whole else last.span.end
+            access.append(chunk.access)
             texts.append(chunk.text[start - chunk.span.start : end - chunk.span.start])
             ranges.append([(sentences[at].span.start - start, sentences[at].span.end - start) for at in run])
-        prompt = attention_prompt(self.template, (query.text,), texts, history=query.history)
+        prompt = attention_prompt(
+            self.template, (query.text,), texts, history=query.history, access=access_keys(access)
+        )
         documents = tuple(
             (passage + start, passage + end)
             for (passage, _), inside in zip(prompt.passages, ranges, strict=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -52,7 +53,7 @@ class _Stretch:
         _, first = min(self.hits, key=lambda one: one[0])
         span = Span(document.id, self.start, self.end)
         text = document.text[self.start : self.end]
-        chunk = Chunk(span=span, text=text, context=first.chunk.context, meta=first.chunk.meta)
+        chunk = replace(first.chunk, span=span, text=text)
         return ScoredChunk(chunk, max(hit.score for _, hit in self.hits), first.origin)
 
 

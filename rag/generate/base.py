@@ -73,6 +73,15 @@ class Generator(Protocol):
 
 
 @runtime_checkable
+class ExpectingGenerator(Generator, Protocol):
+    """A generator that can get ready while evidence is still being chosen."""
+
+    def expect(self, prompt: Prompt) -> None:
+        """Some of the prompt's evidence may come; returns at once."""
+        ...
+
+
+@runtime_checkable
 class StructuringGenerator(Generator, Protocol):
     """A generator that also answers in a schema."""
 

@@ -51,6 +51,10 @@ class ConsistentGenerator:
     def start(self, prompts: Sequence[Prompt], *, logprobs: bool = False) -> ConsistentDecoding:
         return ConsistentDecoding(self, prompts, logprobs=logprobs)
 
+    def expect(self, prompt: Prompt) -> None:
+        """As the generator does that is sampled from."""
+        self.generator.expect(prompt)
+
     def structure(self, prompt: Prompt, shape: Shape) -> Structured:
         """Answer one question with a value of `shape`, as the generator does that is sampled from."""
         return self.generator.structure(prompt, shape)

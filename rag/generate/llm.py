@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -16,7 +17,7 @@ from rag.generate.abstain import SENTENCE, Reason, opens_with_mark
 from rag.generate.base import Outcome, Structured
 from rag.generate.prompt import UNBOUNDED, Budgets, render
 from rag.generate.shape import Shape, asked
-from rag.models.llm import LanguageModel, Message, Sampling
+from rag.models.llm import LanguageModel, Message, PreloadingModel, Sampling
 from rag.models.sized import sized
 from rag.models.template import Template
 from rag.types import Prompt, Token, Usage
@@ -54,6 +55,12 @@ class LanguageModelGenerator:
     def start(self, prompts: Sequence[Prompt], *, logprobs: bool = False) -> LanguageModelDecoding:
         sampling = Sampling(max_tokens=self.max_tokens, logprobs=logprobs)
         return LanguageModelDecoding(self, prompts, [sampling] * len(prompts))
+
+    def expect(self, prompt: Prompt) -> None:
+        """Have a model that keeps what it read of sources bring nearer what it has of these."""
+        if prompt.evidence and isinstance(self.model, PreloadingModel):
+            messages, _ = render(prompt, self.template, tokens=sys.maxsize, count=len)
+            self.model.preload(messages)
 
     def structure(self, prompt: Prompt, shape: Shape) -> Structured:
         """Answer one question with a value of `shape`.

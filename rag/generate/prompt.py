@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rag.errors import ConfigError
 from rag.models.llm import Message
-from rag.models.passages import NO_ANSWER, Block, earlier_turns, joined
+from rag.models.passages import NO_ANSWER, Block, access_keys, earlier_turns, joined
 from rag.models.template import Template
 from rag.models.tokens import message_tokens
 from rag.types import Evidence, Prompt
@@ -64,8 +64,10 @@ def render(
 
     def laid_out(taken: Sequence[int]) -> tuple[list[Message], tuple[int, ...]]:
         evidence, passages = joined([blocks[at] for at in taken])
+        access = access_keys([prompt.evidence[at].access for at in taken])
         messages = template.render({**values, "evidence": evidence}, {"evidence": passages})
-        return [*messages, *draft], tuple(at + 1 for at in taken)
+        shown = [replace(message, access=access) if message.passages else message for message in messages]
+        return [*shown, *draft], tuple(at + 1 for at in taken)
 
     whole = laid_out(range(len(blocks)))
     if not blocks or (_within(budgets.evidence, blocks, count) and (measure or _measured(count))(whole[0]) <= tokens):

@@ -35,6 +35,10 @@ def decode_meta(stored: str | None) -> Meta:
     return json.loads(stored) if stored else {}
 
 
+def decode_access(stored: str | None) -> tuple[str, ...] | None:
+    return None if stored is None else tuple(json.loads(stored))
+
+
 def encode_scalar(value: Scalar) -> tuple[str, Stored]:
     """A metadata value as (kind, value): values of different kinds never compare equal.
 

@@ -32,7 +32,7 @@ class AttentionPrompt:
     """Several user messages that begin alike: `shared` followed by each of `tails`, behind a `system` message if any.
 
     `documents` and `passages` are code-point ranges of `shared`: what attention is asked of, and the texts of sources,
-    as in `rag.models.llm.Message`. The keys and values of the shared part are computed once.
+    as in `rag.models.llm.Message`, `access` too. The keys and values of the shared part are computed once.
     """
 
     shared: str
@@ -40,6 +40,7 @@ class AttentionPrompt:
     tails: tuple[str, ...]
     system: str = ""
     passages: tuple[tuple[int, int], ...] = ()
+    access: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

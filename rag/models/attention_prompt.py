@@ -21,12 +21,20 @@ BETWEEN = "\n\n"
 
 
 def attention_prompt(
-    template: Template, questions: Sequence[str], texts: Sequence[str], *, history: Sequence[tuple[str, str]] = ()
+    template: Template,
+    questions: Sequence[str],
+    texts: Sequence[str],
+    *,
+    history: Sequence[tuple[str, str]] = (),
+    access: tuple[str, ...] = (),
 ) -> AttentionPrompt:
     """The prompt that shows `texts` in their order, with a tail for each of `questions`.
 
     With a template of the generate stage it begins as the answer's own prompt does, so a model that keeps what it read
     reads it once for both.
+
+    Args:
+        access: for each text who may see it (`rag.models.passages.access_keys`).
 
     Raises:
         PromptError: the template does not name the documents once and the question behind them.
@@ -50,7 +58,10 @@ def attention_prompt(
     if field == "documents":
         after = after.lstrip("\n")
     tails = tuple(after.format_map({**values, "question": asked}) for asked in map(as_data, questions))
-    return AttentionPrompt(shared, tuple(documents), tails, template.system.format_map(values), tuple(passages))
+    system = template.system.format_map(values)
+    return AttentionPrompt(
+        shared, tuple(documents), tails, system, tuple(passages), access if field == "evidence" else ()
+    )
 
 
 def _halves(template: Template) -> tuple[str, str, str]:

@@ -19,12 +19,19 @@ class Message:
     """One turn of a chat. A last message of the assistant is a draft, which the model continues.
 
     `passages` are code-point ranges of `content`, in order and apart, each the text of a source: a backend may compute
-    the keys and values of each on its own and keep them. Others need not care.
+    the keys and values of each on its own and keep them. Others need not care. `access` names for each passage who may
+    see it, by `rag.models.passages.access_key`; empty where nobody set that: what is kept of a passage serves no other
+    passage of the same text that others may see.
     """
 
     role: Literal["system", "user", "assistant"]
     content: str
     passages: tuple[tuple[int, int], ...] = ()
+    access: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.access and len(self.access) != len(self.passages):
+            raise ValueError(f"{len(self.access)} access lists for {len(self.passages)} passages")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +98,18 @@ class ChoosingModel(LanguageModel, Protocol):
 
         Raises:
             BackendError: also where the server gives no log-probabilities.
+        """
+        ...
+
+
+@runtime_checkable
+class PreloadingModel(LanguageModel, Protocol):
+    """A chat model that keeps what it read of passages."""
+
+    def preload(self, messages: Sequence[Message]) -> None:
+        """These passages may be shown soon, behind what stands before the first of them: returns at once.
+
+        What is kept of them may be brought nearer in the background; nothing is computed.
         """
         ...
 

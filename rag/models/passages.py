@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -51,6 +52,21 @@ def canonical(chunks: Sequence[Chunk]) -> list[int]:
     So stages that show the same chunks to one model show it the same prompt, which it then reads once.
     """
     return sorted(range(len(chunks)), key=lambda at: chunks[at].span)
+
+
+def access_key(access: Sequence[str] | None) -> str:
+    """The same for the same access list in any order; empty where none was set, which is not an empty list.
+
+    >>> access_key(["b", "a"]), access_key([]), access_key(None)
+    ('["a", "b"]', '[]', '')
+    """
+    return "" if access is None else json.dumps(sorted(set(access)))
+
+
+def access_keys(lists: Sequence[Sequence[str] | None]) -> tuple[str, ...]:
+    """One for each passage; nothing where no list is set at all."""
+    keys = tuple(access_key(access) for access in lists)
+    return keys if any(keys) else ()
 
 
 def earlier_turns(turns: Sequence[tuple[str, str]]) -> str:

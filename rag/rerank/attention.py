@@ -9,7 +9,7 @@ from rag.errors import ConfigError
 from rag.models.attention import AttendingModel, AttentionPrompt
 from rag.models.attention_heads import Heads, heads_for
 from rag.models.attention_prompt import BLANK, attention_prompt
-from rag.models.passages import canonical
+from rag.models.passages import access_keys, canonical
 from rag.models.template import Template
 from rag.rerank.attention_scores import document_score
 from rag.rerank.reorder import is_sure, reordered, unchanged
@@ -98,7 +98,8 @@ class AttentionReranker:
         shown = len(texts)
         while True:
             places = self._places(ranking, shown)
-            prompt = self._prompt(query, [texts[at] for at in places])
+            access = access_keys([ranking[at].chunk.access for at in places])
+            prompt = self._prompt(query, [texts[at] for at in places], access)
             longest = FRAME + max(model.count(prompt.system + prompt.shared + tail) for tail in prompt.tails)
             if longest <= model.window:
                 return prompt, places
@@ -114,9 +115,9 @@ class AttentionReranker:
             return canonical([hit.chunk for hit in ranking.hits[:shown]])
         return list(reversed(range(shown)))
 
-    def _prompt(self, query: Query, texts: Sequence[str]) -> AttentionPrompt:
+    def _prompt(self, query: Query, texts: Sequence[str], access: tuple[str, ...]) -> AttentionPrompt:
         questions = (BLANK, query.text) if self.calibrate else (query.text,)
-        return attention_prompt(self.template, questions, texts, history=query.history)
+        return attention_prompt(self.template, questions, texts, history=query.history, access=access)
 
     def _cut(self, text: str) -> str:
         parts = text.split() if self.words is not None else []

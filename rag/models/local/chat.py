@@ -22,7 +22,7 @@ Range = tuple[int, int]
 
 @dataclass(frozen=True, slots=True)
 class ChatText:
-    """Messages in a model's format; `passages` are ranges of `text`.
+    """Messages in a model's format; `passages` are ranges of `text`, each with who may see it in `access`.
 
     `shifts` has for each message what to add to a place in its content to have the place in `text`; ``None`` where the
     format has rewritten the content. `marked`: the tokenizer is to add its own marks, as to a text without chat format.
@@ -30,6 +30,7 @@ class ChatText:
 
     text: str
     passages: tuple[Range, ...]
+    access: tuple[str, ...]
     shifts: tuple[int | None, ...]
     marked: bool
 
@@ -133,13 +134,24 @@ def _folded(messages: Sequence[Message]) -> list[Message] | None:
     system, user = messages[0], messages[1]
     head = f"{system.content}\n\n"
     moved = tuple((start + len(head), end + len(head)) for start, end in user.passages)
-    folded = replace(user, content=head + user.content, passages=(*system.passages, *moved))
+    folded = replace(
+        user,
+        content=head + user.content,
+        passages=(*system.passages, *moved),
+        access=(*_access(system), *_access(user)),
+    )
     return [folded, *messages[2:]]
+
+
+def _access(message: Message) -> tuple[str, ...]:
+    """Of each of its passages."""
+    return message.access or ("",) * len(message.passages)
 
 
 def _placed(text: str, messages: Sequence[Message], *, marked: bool) -> ChatText:
     """`text` with the places of contents and passages in it; of a message that the format rewrites they are unknown."""
     passages: list[Range] = []
+    access: list[str] = []
     shifts: list[int | None] = []
     at = 0
     for message in messages:
@@ -150,10 +162,11 @@ def _placed(text: str, messages: Sequence[Message], *, marked: bool) -> ChatText
         if start < 0:
             shifts.append(None)
             continue
-        for low, high in message.passages:
+        for (low, high), who in zip(message.passages, _access(message), strict=True):
             first, last = max(0, low - cut), min(len(content), high - cut)
             if first < last:
                 passages.append((start + first, start + last))
+                access.append(who)
         at = start + len(content)
         shifts.append(start - cut)
-    return ChatText(text, tuple(passages), tuple(shifts), marked)
+    return ChatText(text, tuple(passages), tuple(access), tuple(shifts), marked)

@@ -43,8 +43,8 @@ class LastPrompt:
         self._questions: OrderedDict[tuple[int, ...], Question] = OrderedDict()
 
     def same(self, pieces: Pieces) -> bool:
-        """Whether the sources stand in that prompt as they do here, token by token."""
-        return self.prefilled.ids == pieces.shared
+        """Whether the sources stand in that prompt as here, token by token, and those who may see them are the same."""
+        return self.prefilled.ids == pieces.shared and self.pieces.access == pieces.access
 
     def remember(self, question: Question) -> None:
         self._questions[question.ids] = question
@@ -84,7 +84,7 @@ class LastPrompt:
         """Why the sources cannot be taken from here as they stand."""
         if self.pieces.prefix != pieces.prefix:
             return "other instructions"
-        before, now = ([segment.ids for segment in each.passages] for each in (self.pieces, pieces))
+        before, now = ([(segment.ids, segment.access) for segment in each.passages] for each in (self.pieces, pieces))
         if not set(now) <= set(before):
             return "other sources"
         return "sources left out" if len(now) < len(before) or self._is_cut(pieces) else "another order of sources"
@@ -102,7 +102,7 @@ class LastPrompt:
             if not segment.cached:
                 parts.append(segment)
                 continue
-            held = places.get(segment.ids, ())
+            held = places.get((segment.ids, segment.access), ())
             for start, end in segment.ranges:
                 row = next((row + start - low for (low, high), row in held if low <= start and end <= high), None)
                 if row is None:
@@ -110,14 +110,14 @@ class LastPrompt:
                 parts.append(self._stretch(row, row + end - start))
         return parts
 
-    def _places(self) -> dict[tuple[int, ...], list[tuple[TokenRange, int]]]:
-        """For each passage the ranges of its tokens that stand in the prompt, and the row each begins at."""
-        found: dict[tuple[int, ...], list[tuple[TokenRange, int]]] = {}
+    def _places(self) -> dict[tuple[tuple[int, ...], str], list[tuple[TokenRange, int]]]:
+        """For each passage, with who may see it: the ranges of its tokens that stand in the prompt, and their rows."""
+        found: dict[tuple[tuple[int, ...], str], list[tuple[TokenRange, int]]] = {}
         row = len(self.pieces.prefix)
         for segment in self.pieces.segments:
             for start, end in segment.ranges:
                 if segment.cached:
-                    found.setdefault(segment.ids, []).append(((start, end), row))
+                    found.setdefault((segment.ids, segment.access), []).append(((start, end), row))
                 row += end - start
         return found
 

@@ -17,6 +17,7 @@ from rag.kv.specs import ReuseSpec
 from rag.models.attention import Anatomy, Attended, AttentionPrompt, Head, Reading, Writing
 from rag.models.choices import probabilities
 from rag.models.llm import AS_SET, Choice, Completion, Message, Sampling
+from rag.models.local.ahead import Ahead
 from rag.models.local.attending import READ_TOKENS, Asked, attention, reading, writing
 from rag.models.local.chat import Chat, ChatText
 from rag.models.local.compressing import LOOKING, refuse, smaller
@@ -78,6 +79,7 @@ class TransformersModel:
         self._grammars: LLTokenizer | None = None
         self._worker: Worker | None = None
         self._chunks: ChunkReuse | None = None
+        self._ahead = Ahead("rag-preload")
         self._compressor: CacheCompressor | None = None
 
     @property
@@ -109,6 +111,11 @@ class TransformersModel:
         )
         with closing(self.worker.write(request)) as pieces:
             yield from pieces
+
+    def preload(self, messages: Sequence[Message]) -> None:
+        """Nothing to bring nearer without a store on disk; a model that is not loaded yet is loaded for it."""
+        if self.reuse is not None and self.reuse.path is not None and any(message.passages for message in messages):
+            self._ahead.start(partial(self._preload, self.reuse, messages))
 
     def choose(self, messages: Sequence[Message], options: Sequence[str]) -> Choice:
         def first() -> tuple[list[float], Usage]:
@@ -160,6 +167,7 @@ class TransformersModel:
         with self._lock:
             worker, self._worker = self._worker, None
             self._chat = self._grammars = None
+        self._ahead.close()
         if worker is not None:
             worker.close()
         self._compressor = None
@@ -262,13 +270,20 @@ class TransformersModel:
         return self.worker.run(attend)
 
     def _reusing(self, spec: ReuseSpec) -> ChunkReuse:
-        if self._chunks is None:
-            self._chunks = ChunkReuse(self.loader.load(), self.chat, spec)
-        return self._chunks
+        loaded, chat = self.loader.load(), self.chat
+        with self._lock:
+            if self._chunks is None:
+                self._chunks = ChunkReuse(loaded, chat, spec)
+            return self._chunks
+
+    def _preload(self, spec: ReuseSpec, messages: Sequence[Message]) -> None:
+        text = self.chat.text(messages)
+        if text.passages:
+            self._reusing(spec).preload(text)
 
     def _placed(self, prompt: AttentionPrompt, tail: str) -> tuple[ChatText, int]:
         """The prompt in the chat format, and what to add to a place in `shared` to have its place there."""
-        user = Message("user", prompt.shared + tail, prompt.passages)
+        user = Message("user", prompt.shared + tail, prompt.passages, prompt.access)
         messages = [Message("system", prompt.system), user] if prompt.system else [user]
         text = self.chat.text(messages)
         shift = text.shifts[-1]

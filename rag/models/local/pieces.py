@@ -25,5 +25,10 @@ class Pieces:
         return self.encoded.ids[: len(self.encoded.ids) - len(self.rest)]
 
     @property
+    def access(self) -> tuple[str, ...]:
+        """Who may see each segment."""
+        return tuple(segment.access for segment in self.segments)
+
+    @property
     def passages(self) -> tuple[Segment, ...]:
         return tuple(segment for segment in self.segments if segment.cached)

@@ -49,7 +49,7 @@ class ChunkReuse:
         self.spec = spec
         self.store = spec.store(identity)
         self.engine = ChunkEngine(loaded.model, identity=identity, policy=spec.policy.build(), store=self.store)
-        self._texts: OrderedDict[str, Encoded] = OrderedDict()
+        self._texts: OrderedDict[tuple[str, str], Encoded] = OrderedDict()  # by who may see it, and its text
         self._last: LastPrompt | None = None
 
     def read(self, pieces: Pieces) -> Prompt:
@@ -103,10 +103,10 @@ class ChunkReuse:
 
         at = _prefix_end(text.text, text.passages[0][0])
         prefix = add(self.chat.encode(text.text[:at], marked=text.marked), 0)
-        for start, end in text.passages:
+        for (start, end), access in zip(text.passages, text.access, strict=True):
             if start > at:
                 segments.append(Segment(add(self.chat.encode(text.text[at:start], marked=False), at), cached=False))
-            segment, encoded = self._passage(text.text[start:end])
+            segment, encoded = self._passage(text.text[start:end], access)
             if encoded.ids:
                 add(encoded, start)
                 segments.append(segment)
@@ -114,27 +114,37 @@ class ChunkReuse:
         rest = add(self.chat.encode(text.text[at:], marked=False), at)
         return Pieces(prefix, tuple(segments), rest, Encoded(tuple(ids), tuple(offsets)))
 
+    def preload(self, text: ChatText) -> None:
+        """Have the store bring the passages of a text nearer; from any thread."""
+        prefix = self.chat.encode(text.text[: _prefix_end(text.text, text.passages[0][0])], marked=text.marked)
+        whole = [
+            Segment(self.chat.encode(text.text[start:end], marked=False).ids, cached=True, access=access)
+            for (start, end), access in zip(text.passages, text.access, strict=True)
+        ]
+        self.engine.preload(prefix.ids, whole)
+
     def close(self) -> None:
         """Write what is waiting to be stored."""
         self._last = None
         self.store.close()
 
-    def _passage(self, text: str) -> tuple[Segment, Encoded]:
+    def _passage(self, text: str, access: str) -> tuple[Segment, Encoded]:
         """The passage as a segment, and the tokens of it that stand in the prompt, their places counted in `text`."""
-        if text not in self._texts and self.engine.policy.encode != "in-context":
-            for whole, encoded in reversed(self._texts.items()):
-                at = whole.find(text)
+        known = (access, text)
+        if known not in self._texts and self.engine.policy.encode != "in-context":
+            for (others, whole), encoded in reversed(self._texts.items()):
+                at = whole.find(text) if others == access else -1
                 if at >= 0:
                     start, end = encoded.within(at, at + len(text))
                     inside = tuple((max(0, low - at), high - at) for low, high in encoded.offsets[start:end])
-                    segment = Segment(encoded.ids, cached=True, keep=((start, end),))
+                    segment = Segment(encoded.ids, cached=True, access=access, keep=((start, end),))
                     return segment, Encoded(encoded.ids[start:end], inside)
-        encoded = self._texts.get(text) or self.chat.encode(text, marked=False)
-        self._texts[text] = encoded
-        self._texts.move_to_end(text)
+        encoded = self._texts.get(known) or self.chat.encode(text, marked=False)
+        self._texts[known] = encoded
+        self._texts.move_to_end(known)
         if len(self._texts) > REMEMBERED:
             self._texts.popitem(last=False)
-        return Segment(encoded.ids, cached=True), encoded
+        return Segment(encoded.ids, cached=True, access=access), encoded
 
     def _ask(self, last: LastPrompt, pieces: Pieces, *, start: int, layers: int) -> Question:
         """Read the question with an eye on its attention, as far as the first `layers` layers."""

@@ -270,3 +270,63 @@ def test_replies_over_reused_passages_written_together_are_those_written_alone(m
     with ThreadPoolExecutor(len(asked)) as pool:
         together = list(pool.map(model.complete, asked))
     assert [each.text for each in together] == [each.text for each in alone]
+
+
+def seen_by(messages: list[Message], access: str, *others: str) -> list[Message]:
+    system, user = messages
+    return [system, replace(user, access=(access, *(others or (access,) * (len(user.passages) - 1))))]
+
+
+def test_a_passage_that_others_may_see_is_read_anew_and_then_kept_apart(make: Make) -> None:
+    model = make(NoneSpec())
+    asked = [seen_by(question(TEXTS), who) for who in ('["ann"]', '["bob"]', '["ann"]')]
+    read = [reuse_of(model.complete(messages).usage) for messages in asked]
+    passages = sum(len(model.chat.ids(text)) for text in TEXTS)
+    assert [each.read_alone for each in read][1:] == [passages, 0]
+    assert [each.apart for each in read] == ["", "other sources", "other sources"]
+    assert read[2].from_memory == 3
+    mixed = seen_by(question(TEXTS), '["ann"]', '["bob"]', "")  # the last one is anybody's, and was never read
+    assert reuse_of(model.complete(mixed).usage).read_alone == len(model.chat.ids(TEXTS[2]))
+
+
+def test_a_part_of_a_passage_does_not_use_the_rows_of_one_that_others_may_see(make: Make) -> None:
+    model = make(NoneSpec(), "kept")
+    model.complete(seen_by(question(TEXTS), '["ann"]'))
+    part = question(["They sleep by day."])
+    usage = model.complete(seen_by(part, '["bob"]')).usage
+    assert reuse_of(usage).read_alone == len(model.chat.ids("They sleep by day."))
+    assert reuse_of(usage).questions == 0
+
+
+def test_access_lists_name_every_passage_or_none() -> None:
+    with pytest.raises(ValueError, match="1 access lists for 2 passages"):
+        Message("user", "ab", ((0, 1), (1, 2)), ("x",))
+
+
+def test_what_was_announced_is_in_memory_when_it_is_asked_for(weights: Path, tmp_path: Path) -> None:
+    reuse = ReuseSpec(policy=NoneSpec(), path=tmp_path)
+    asked = seen_by(question(TEXTS), '["ann"]')
+
+    def found(*, announced: list[Message] | None) -> Reuse:
+        model = TransformersModel(Loader(str(weights), device="cpu"), max_tokens=1, reuse=reuse)
+        if announced is not None:
+            model.preload(announced)
+            model._ahead.settle()
+            assert model._chunks is not None
+            model._chunks.store.settle()
+        given = reuse_of(model.complete(asked).usage)
+        model.close()
+        return given
+
+    assert found(announced=None).read_alone > 0  # nothing was kept yet
+    assert found(announced=None).from_disk == 3
+    assert found(announced=question(TEXTS)).from_disk == 3  # others may see those
+    announced = found(announced=seen_by(question([*TEXTS[::-1], "Hens lay eggs."], "?"), '["ann"]'))
+    assert (announced.from_memory, announced.from_disk, announced.read_alone) == (3, 0, 0)
+
+
+def test_without_a_store_on_disk_there_is_nothing_to_announce(make: Make) -> None:
+    model = make(NoneSpec())
+    model.preload(question(TEXTS))
+    assert model._ahead._pool is None
+    assert model._chunks is None
