@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from threading import RLock
 
@@ -17,6 +18,16 @@ from rag.index.inverted import TermPostings
 from rag.index.segments import Segment
 
 TERMS = 400  # looked up in one statement
+
+
+@dataclass(frozen=True, slots=True)
+class AllPostings:
+    """Term number n stands in ``rows[starts[n]:starts[n + 1]]``, ascending, with those counts."""
+
+    terms: dict[str, int]
+    starts: NDArray[np.int64]
+    rows: NDArray[np.int32]
+    counts: NDArray[np.int64]
 
 
 class Postings:
@@ -61,6 +72,28 @@ class Postings:
                 parts.setdefault(term, []).append((rows, widen(counts, len(rows))))
         joined = ((term, self._live(_joined(some))) for term, some in parts.items())
         return {term: (rows, counts) for term, (rows, counts) in joined if len(rows)}
+
+    def everything(self) -> AllPostings:
+        """The postings of all terms, for an index that fits into memory."""
+        terms: dict[str, int] = {}
+        numbers, rows, counts = [np.empty(0, np.int32)], [np.empty(0, np.int32)], [np.empty(0, np.int64)]
+        for segment, base in self._bases.items():
+            with self._lock, explained(self.path):
+                stored = self._connection.execute(
+                    "SELECT term, rows, counts FROM postings WHERE segment = ?", (segment,)
+                ).fetchall()
+            sizes = [len(some) // 4 for _, some, _ in stored]
+            numbers.append(np.repeat([terms.setdefault(term, len(terms)) for term, _, _ in stored], sizes))
+            rows.append(np.frombuffer(b"".join([some for _, some, _ in stored]), "<u4") + base)
+            counts.append(widen(b"".join([some for _, _, some in stored]), sum(sizes)))
+        of, all_rows, all_counts = np.concatenate(numbers), np.concatenate(rows), np.concatenate(counts)
+        order = np.argsort(of, kind="stable")  # stable: within a term by segment, which is by row
+        order = order[self.live[all_rows[order]]]
+        frequencies = np.bincount(of[order], minlength=len(terms))
+        names, found = list(terms), np.flatnonzero(frequencies)
+        starts = np.concatenate(([0], np.cumsum(frequencies[found])))
+        numbered = {names[number]: at for at, number in enumerate(found.tolist())}
+        return AllPostings(numbered, starts, all_rows[order].astype(np.int32), all_counts[order])
 
     def frequency(self, term: str) -> int:
         """In how many live chunks the term occurs."""

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from math import log
 from pathlib import Path
+from uuid import uuid4
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from rag.index.specs import Bm25Spec, IndexSpec
 from rag.types import Document
 
-LETTERS = Bm25Spec(stem=False, stopwords=False)
+LETTERS = Bm25Spec(k1=1.5, stem=False, stopwords=False)
 WORDS = st.lists(st.sampled_from(["a", "b", "c", "d", "e"]), min_size=1, max_size=6).map(" ".join)
 EDITS = st.lists(st.tuples(st.sampled_from(["x", "y", "z", "w"]), st.none() | st.lists(WORDS, min_size=1, max_size=3)))
 
@@ -174,3 +175,39 @@ def test_an_edited_index_ranks_as_one_made_at_once(
     ]
     for index in (edited, fresh):
         index.directory.close()
+
+
+@pytest.mark.parametrize("variant", ["lucene", "robertson", "atire", "bm25l", "bm25+"])
+@settings(deadline=None, max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(edits=EDITS, query=WORDS)
+def test_warming_up_changes_no_bit_of_any_ranking(open_index, variant: str, edits, query: str) -> None:
+    index = open_index(name=f"warm-{variant}-{uuid4().hex}")
+    index.directory.spec = index.spec = IndexSpec(path=str(index.path), sparse=LETTERS)
+    index.put(Document(id="first", text="a b a\nb c\na c c d\ne\nd d a"))
+    for name, lines in edits:
+        if lines is None:
+            index.put(remove=[name] if name in {d.id for d in index.directory.reader().documents()} else [])
+        else:
+            index.put(Document(id=name, text="\n".join(lines)))
+    reader = letters(index, variant=variant)
+    cold, warm = (reader.spec.sparse.build(reader.sparse.postings) for _ in range(2))
+    warm.warm_up()
+    rows = np.arange(-1, len(cold.postings.live))
+    for one, other in zip(*(i.search([query, "a unknown"], k=4, allowed=None) for i in (cold, warm)), strict=True):
+        assert other.rows.tolist() == one.rows.tolist()
+        assert other.scores.tolist() == one.scores.tolist()
+        assert (other.mean, other.deviation) == (one.mean, one.deviation)
+        assert other.score(rows).tolist() == one.score(rows).tolist()
+
+
+def test_a_warm_index_asks_the_database_for_no_postings_and_a_large_one_stays_as_it_is(
+    corpus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for most, expected in ((9, 0), (8, 1)):  # the three chunks have nine terms
+        monkeypatch.setattr("rag.index.bm25.WARMED", most)
+        reader = letters(corpus)
+        reader.sparse.warm_up()
+        statements: list[str] = []
+        reader.connection.set_trace_callback(statements.append)
+        reader.sparse.search(["a d"], k=3, allowed=None)
+        assert len(statements) == expected
