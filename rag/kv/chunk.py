@@ -19,7 +19,7 @@ class ChunkCache:
 
     Where they are int8, each has scales to be multiplied by: keys one a channel, (layers, heads, 1, channels), since
     some channels are large throughout; values one a token, (layers, heads, tokens, 1). `scores` (tokens,) float32 is
-    how much each token attended to the chunks in front, where that was recorded.
+    how much each token attended to the chunks in front, by its strongest head, where that was recorded.
     """
 
     keys: Tensor

@@ -1,7 +1,8 @@
 """`cache_craft`: caches of chunks as read in earlier prompts, repaired by how much those prompts had shaped them.
 
-Cache-Craft (arXiv 2502.15734). Its early end for chunks the question does not look at, which needs the layers one by
-one, is left out.
+Cache-Craft (arXiv 2502.15734). How much of a chunk is computed again is the paper's; which of its tokens is ours: those
+that some head in some layer had let look most at the chunks in front (`rag.kv.recorder`). Left out: its early end for
+chunks the question does not look at, since chunks are put together before a question is read, for all questions alike.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from rag.kv.variant import Profile, Variant
 @dataclass(frozen=True, slots=True)
 class CacheCraft:
     """Take a chunk's variant with the smallest fix overhead, and compute that share of its tokens again: those that had
-    attended most to the chunks then in front. `alpha` scales the share."""
+    attended most to the chunks then in front, by their strongest head. `alpha` scales the share."""
 
     alpha: float = 1.0
     encode: Encode = "in-context"
