@@ -33,6 +33,7 @@ def problems_of(reader: Reader, *, deep: bool) -> Iterator[Problem]:
     if deep:
         yield from _spans(reader)
         yield from _vectors(reader)
+        yield from _counts(reader)
         yield from near_duplicates(reader)
 
 
@@ -63,6 +64,13 @@ def _files(reader: Reader, *, deep: bool) -> Iterator[Problem]:
     for path in sorted(folder.glob("*")):
         if path.name not in named:
             yield Problem("orphan-file", str(path), "no segment names it", "the next `rag ingest` deletes it")
+
+
+def _counts(reader: Reader) -> Iterator[Problem]:
+    from rag.index.ngrams.stored import damaged_counts
+
+    for file in damaged_counts(reader.path)[1]:
+        yield Problem("damaged-counts", str(file.path), "the checksum differs", "`rag counts --verify`")
 
 
 def _rows(reader: Reader) -> Iterator[Problem]:

@@ -65,6 +65,7 @@ class Problem:
     kind: Literal[
         "truncated-segment",
         "damaged-segment",
+        "damaged-counts",
         "damaged-database",
         "orphan-file",
         "orphan-vectors",

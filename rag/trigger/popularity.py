@@ -2,42 +2,57 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from rag.index.counts import CorpusCounts
-from rag.text.analyze import STOPWORDS
 from rag.text.entities import named
-from rag.text.words import words
 from rag.trigger.base import Asked, Decision, Moment, MomentName
 from rag.trigger.quco_threshold import Threshold
+from rag.trigger.relations import relation_of, relation_words
 
 
 class Popularity:
-    """Retrieve if the rarest entity of the question is less popular than the threshold (arXiv 2212.10511).
+    """Retrieve if the rarest entity of the question is less popular than its relation's threshold (arXiv 2212.10511).
 
-    The paper has one threshold a relation and popularity from page views; here it is one threshold and counts. A
-    question that names nothing has no popularity and is retrieved for.
+    In the paper popularity is page views, and the relation of a question is given; here it is counts, and the relation
+    is found by its words. A question that names nothing has no popularity and is retrieved for.
+
+    Args:
+        threshold: for questions of no relation in `relations`.
+        relations: a threshold for each relation, by the words that a question of it has: ``{"director": 40}``.
     """
 
     moments: frozenset[MomentName] = frozenset({"asked"})
     reads_tokens = False
 
-    def __init__(self, counts: CorpusCounts, threshold: Threshold) -> None:
+    def __init__(
+        self, counts: CorpusCounts, threshold: Threshold, relations: Mapping[str, float] | None = None
+    ) -> None:
         self.counts = counts
         self.threshold = threshold
+        self.relations = relations or {}
 
     def decide(self, moment: Moment) -> Decision:
         if not isinstance(moment, Asked):
             return Decision(retrieve=False)
-        subjects = named(moment.query.text)
-        if not subjects:
+        question = moment.query.text
+        rarest = self.rarest(question)
+        if rarest is None:
             return Decision(retrieve=True, why="the question names nothing")
-        popularity = {subject: self.popularity(subject, moment.query.text) for subject in subjects}
-        rarest = min(popularity, key=popularity.__getitem__)
-        threshold = self.threshold.value()
+        subject, popularity = rarest
+        relation = relation_of(question, self.relations)
+        threshold = self.threshold.value() if relation is None else self.relations[relation]
+        of = "" if relation is None else f" in questions of {relation!r}"
         return Decision(
-            retrieve=popularity[rarest] < threshold,
-            why=f"the rarest, {rarest!r}: {popularity[rarest]}",
-            numbers={"popularity": popularity[rarest], "threshold": threshold},
+            retrieve=popularity < threshold,
+            why=f"the rarest{of}, {subject!r}: {popularity}",
+            numbers={"popularity": popularity, "threshold": threshold},
         )
+
+    def rarest(self, question: str) -> tuple[str, int] | None:
+        """The least popular subject of a question, and how popular it is; ``None`` where it names nothing."""
+        popularity = {subject: self.popularity(subject, question) for subject in named(question)}
+        return min(popularity.items(), key=lambda item: item[1]) if popularity else None
 
     def popularity(self, subject: str, question: str) -> int:
         """How popular a subject of the question is."""
@@ -52,8 +67,10 @@ class SubjectRelation(Popularity):
     words, and the popularity that of the subject with the rarest of them within `window` words.
     """
 
-    def __init__(self, counts: CorpusCounts, threshold: Threshold, *, window: int) -> None:
-        super().__init__(counts, threshold)
+    def __init__(
+        self, counts: CorpusCounts, threshold: Threshold, relations: Mapping[str, float] | None = None, *, window: int
+    ) -> None:
+        super().__init__(counts, threshold, relations)
         self.window = window
 
     def popularity(self, subject: str, question: str) -> int:
@@ -61,15 +78,3 @@ class SubjectRelation(Popularity):
         if not relation:
             return super().popularity(subject, question)
         return min(self.counts.cooccur(subject, word, window=self.window).value for word in relation)
-
-
-def relation_words(question: str) -> list[str]:
-    """The words of a question that are in no entity and no function words: what is asked.
-
-    >>> relation_words("Who was the director of Titanic?")
-    ['director']
-    """
-    entities = named(question)
-    for entity in sorted(entities, key=len, reverse=True):
-        question = question.replace(entity, " ")
-    return [word for word in dict.fromkeys(words(question)) if word not in STOPWORDS and len(word) > 1]

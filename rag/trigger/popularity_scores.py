@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import expm1, inf, log1p
+from random import Random
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,39 @@ def fit_by_relation(outcomes: Iterable[tuple[str, Outcome]]) -> Mapping[str, Fit
         grouped[relation].append(outcome)
     everything = [outcome for some in grouped.values() for outcome in some]
     return {"": fit_threshold(everything), **{name: fit_threshold(some) for name, some in grouped.items() if name}}
+
+
+def held_out(
+    outcomes: Sequence[tuple[str, Outcome]], *, share: float = 0.25, seed: int = 0
+) -> tuple[list[tuple[str, Outcome]], list[tuple[str, Outcome]]]:
+    """The outcomes to fit on, and `share` of those of each relation to test on (the paper fits on 75 %)."""
+    chance = Random(seed)
+    grouped: dict[str, list[tuple[str, Outcome]]] = defaultdict(list)
+    for each in outcomes:
+        grouped[each[0]].append(each)
+    fit: list[tuple[str, Outcome]] = []
+    test: list[tuple[str, Outcome]] = []
+    for some in grouped.values():
+        chance.shuffle(some)
+        cut = int(share * len(some))
+        test += some[:cut]
+        fit += some[cut:]
+    return fit, test
+
+
+def accuracy(outcomes: Sequence[tuple[str, Outcome]], fits: Mapping[str, Fit]) -> float:
+    """The share of right answers when each is retrieved for below its relation's threshold, else the common one.
+
+    Raises:
+        ValueError: no outcomes.
+    """
+    if not outcomes:
+        raise ValueError("expected outcomes, got none")
+    right = [
+        each.with_retrieval if each.popularity < fits.get(relation, fits[""]).threshold else each.from_memory
+        for relation, each in outcomes
+    ]
+    return sum(right) / len(right)
 
 
 def _between(low: float, high: float) -> float:

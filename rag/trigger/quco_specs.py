@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from rag.config.stage import Use
@@ -80,7 +80,25 @@ class QucoSpec(CountingSpec):
         )
 
 
-class PopularitySpec(CountingSpec):
+class RelationsSpec(CountingSpec):
+    """What the triggers by popularity have in common."""
+
+    relations: dict[str, Annotated[float, Field(ge=0)]] = Field({}, max_length=10_000)
+    """Thresholds for questions of one relation each, by the words that such a question has: `{director: 40}`; 0 never
+    retrieves, `.inf` always. `rag counts --fit` finds them. All other questions go by `below` or `quantile`."""
+
+    @field_validator("relations")
+    @classmethod
+    def _relations_have_words(cls, relations: dict[str, float]) -> dict[str, float]:
+        from rag.trigger.relations import telling
+
+        if wordless := [name for name in relations if not telling(name)]:
+            message = "{name} has no word that tells a question of it from others"
+            raise PydanticCustomError("relation", message, {"name": repr(wordless[0])})
+        return relations
+
+
+class PopularitySpec(RelationsSpec):
     """Retrieves if the question's rarest entity is unpopular, or none is named. After arXiv 2212.10511."""
 
     use: Literal["popularity"] = "popularity"
@@ -88,10 +106,10 @@ class PopularitySpec(CountingSpec):
     def build(self, resources: Resources) -> Trigger:
         from rag.trigger.popularity import Popularity
 
-        return Popularity(self.counter(resources), self.threshold(resources))
+        return Popularity(self.counter(resources), self.threshold(resources), self.relations)
 
 
-class SubjectRelationSpec(CountingSpec):
+class SubjectRelationSpec(RelationsSpec):
     """Retrieves if the question's entities seldom occur near what is asked of them.
 
     After WiTQA, arXiv 2402.13492; the rule is ours.
@@ -104,7 +122,7 @@ class SubjectRelationSpec(CountingSpec):
     def build(self, resources: Resources) -> Trigger:
         from rag.trigger.popularity import SubjectRelation
 
-        return SubjectRelation(self.counter(resources), self.threshold(resources), window=self.window)
+        return SubjectRelation(self.counter(resources), self.threshold(resources), self.relations, window=self.window)
 
 
 BUILT_IN: tuple[type[TriggerSpec], ...] = (QucoSpec, PopularitySpec, SubjectRelationSpec)

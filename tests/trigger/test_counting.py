@@ -25,9 +25,10 @@ from rag.testing.infinigram_stub import InfinigramStub
 from rag.testing.openai_stub import OpenAIStub, Reply
 from rag.text.words import words
 from rag.trigger.base import Asked, Decision, Written
-from rag.trigger.popularity import Popularity, SubjectRelation, relation_words
+from rag.trigger.popularity import Popularity, SubjectRelation
 from rag.trigger.quco import Quco
 from rag.trigger.quco_threshold import Absolute, Quantile
+from rag.trigger.relations import relation_of, relation_words
 from rag.types import Document, Query
 
 FILMS = {
@@ -227,6 +228,39 @@ def test_an_unreachable_service_can_fail_the_question(make: Make) -> None:
     pipeline = make("ask.dynamic.on_failure=fail", trigger=trigger, replies=["Nobody."])
     with pytest.raises(CountsUnavailableError, match="cannot reach"):
         pipeline.ask("Who directed Titanic?")
+
+
+def test_a_relation_has_a_threshold_of_its_own(index: IndexDirectory) -> None:
+    trigger = Popularity(LocalCounts(index), Absolute(1), {"director": 4, "date of birth": 0, "birth": 9})
+    # Titanic occurs three times.
+    plain, director, birth = (
+        trigger.decide(asked(question))
+        for question in ("Who filmed Titanic?", "Who was the director of Titanic?", "What was Titanic's date of birth?")
+    )
+    assert (plain.retrieve, plain.numbers["threshold"]) == (False, 1)
+    assert (director.retrieve, director.numbers["threshold"]) == (True, 4)
+    assert director.why == "the rarest in questions of 'director', 'Titanic': 3"
+    assert (birth.retrieve, birth.numbers["threshold"]) == (False, 0)  # two words say more than one
+
+
+def test_a_relation_is_found_by_its_words_outside_of_names() -> None:
+    assert relation_of("Who wrote Director of Photography?", {"director": 1.0}) is None
+    assert relation_of("Who was the director?", {"director": 1.0, "the director": 2.0}) == "the director"
+
+
+@pytest.mark.parametrize(
+    ("relations", "message"),
+    [("{of the: 3}", "'of the' has no word"), ("{director: -1}", "at least 0"), ("{director: many}", "number")],
+)
+def test_relations_that_no_question_can_have_are_refused(relations: str, message: str) -> None:
+    from rag.config.problems import InvalidConfigError
+
+    overrides = [
+        "ingest.index.ngrams={}",
+        f"ask.dynamic={{trigger: {{use: popularity, below: 1, relations: {relations}}}}}",
+    ]
+    with pytest.raises(InvalidConfigError, match=message):
+        Pipeline.from_yaml("hybrid", overrides=overrides)
 
 
 @pytest.mark.parametrize("use", ["popularity", "subject-relation"])

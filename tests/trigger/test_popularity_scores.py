@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rag.trigger.popularity_scores import Outcome, fit_by_relation, fit_threshold
+from rag.trigger.popularity_scores import Fit, Outcome, accuracy, fit_by_relation, fit_threshold, held_out
 
 
 def outcomes(popularity: list[float], memory: list[int], retrieval: list[int]) -> list[Outcome]:
@@ -76,3 +76,16 @@ def test_no_threshold_is_better_and_the_accuracy_is_that_of_the_threshold(rows: 
     fit = fit_threshold(given_rows)
     assert fit.accuracy == accuracy(fit.threshold)
     assert fit.accuracy >= max(accuracy(threshold) for threshold in [0, 0.5, 1.5, 2.5, 3.5, 4.5, 5.5, inf])
+
+
+def test_a_quarter_of_each_relation_is_held_out_and_the_rest_is_fitted_on() -> None:
+    rows = [(relation, Outcome(float(at), True, False)) for relation in ("a", "b") for at in range(8)]
+    fit, test = held_out([*rows, ("c", Outcome(1.0, True, False))])
+    assert sorted(relation for relation, _ in test) == ["a", "a", "b", "b"]
+    assert sorted([*fit, *test], key=str) == sorted([*rows, ("c", Outcome(1.0, True, False))], key=str)
+
+
+def test_accuracy_goes_by_the_relation_s_threshold_and_else_by_the_common_one() -> None:
+    fits = {"": Fit(10.0, 1.0), "a": Fit(0.0, 1.0)}
+    rows = [("a", Outcome(5.0, True, False)), ("b", Outcome(5.0, False, True)), ("b", Outcome(10.0, False, True))]
+    assert accuracy(rows, fits) == pytest.approx(2 / 3)

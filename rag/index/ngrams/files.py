@@ -1,8 +1,10 @@
 """The n-gram segments of an index, kept in files beside it and brought up to date.
 
-They are derived: named with what they were made of, compared with their checksum when they are opened, made anew from
-the stored texts where missing or damaged. A document's number stands for one version of one text and is never given
-twice, so that a segment is right in every generation; what a generation does not have is masked.
+They are derived: named with what they were made of, made anew from the stored texts where missing or damaged. To open
+them compares their sizes and their first bytes with what was written, since to read all of them would take seconds for
+each process; `rag counts --verify` and `rag doctor --deep` compare every byte. A document's number stands for one
+version of one text and is never given twice, so that a segment is right in every generation; what a generation does not
+have is masked.
 """
 
 from __future__ import annotations
@@ -123,7 +125,7 @@ def _file(corpus: Corpus, number: int) -> DerivedFile:
 
 def _load(corpus: Corpus, number: int) -> NgramSegment | None:
     file = _file(corpus, number)
-    return None if file.chunks() is None else NgramSegment(map_tensors(file.path))
+    return None if file.chunks(deep=False) is None else NgramSegment(map_tensors(file.path))
 
 
 def _write(corpus: Corpus, number: int, segment: NgramSegment) -> NgramSegment:

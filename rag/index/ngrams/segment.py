@@ -24,7 +24,7 @@ class NgramSegment:
         documents: (d,) numbers of the documents; each number stands for one version of one text, for ever.
         starts: (d + 1,) where each document's words start in `tokens`.
         tokens: (n,) the words' numbers, `END` after each document.
-        suffixes: (n,) the suffix array of `tokens`.
+        suffixes: (n,) the suffix array of `tokens`, in the order of the first `depth` words.
         firsts: (words + 2,) where the suffixes that begin with each word start in `suffixes`, and where they end.
         letters: the words one after the other, UTF-8, sorted; a word's number is its place there, from 1.
         ends: (words + 1,) where each word ends in `letters`, a zero before them.
@@ -39,6 +39,7 @@ class NgramSegment:
         self.firsts: NDArray[np.int32] = np.asarray(tensors["firsts"], np.int32)
         self.letters: NDArray[np.int8] = np.asarray(tensors["letters"], np.int8)
         self.ends: NDArray[np.int32] = np.asarray(tensors["ends"], np.int32)
+        self.depth = int(tensors["depth"][0])
         # Python reads single values from these three times as fast as from arrays.
         self._tokens, self._suffixes = self.tokens.data, self.suffixes.data
         self._letters, self._ends = self.letters.data.cast("B"), self.ends.data
@@ -59,6 +60,7 @@ class NgramSegment:
         number[np.fromiter(map(numbers.__getitem__, ordered), np.int64, len(ordered))] = np.arange(1, len(ordered) + 1)
         starts = np.concatenate([[0], np.cumsum(lengths + 1)])
         tokens = np.insert(number[words], np.cumsum(lengths), END)
+        suffixes, depth = suffix_array(tokens, highest=len(ordered))
         counts = np.bincount(tokens, minlength=len(ordered) + 1)
         letters, ends = _joined(ordered)
         return NgramSegment(
@@ -66,7 +68,8 @@ class NgramSegment:
                 "documents": documents,
                 "starts": starts.astype(np.int32),
                 "tokens": tokens,
-                "suffixes": suffix_array(tokens, highest=len(ordered)),
+                "suffixes": suffixes,
+                "depth": np.array([depth], np.int32),
                 "firsts": np.concatenate([[0], np.cumsum(counts)]).astype(np.int32),
                 "letters": letters,
                 "ends": ends,
@@ -89,12 +92,15 @@ class NgramSegment:
         return [letters[start:end].decode() for start, end in pairwise(ends)]
 
     def find(self, phrase: Sequence[bytes]) -> tuple[int, int]:
-        """The range of `suffixes` that begin with a phrase of one word or more, in UTF-8; an empty one if none does."""
+        """The range of `suffixes` that begin with a phrase of one word or more, in UTF-8; an empty one if none does.
+
+        Of a longer phrase than `depth`, the range is of its first `depth` words, and `starting` picks from it.
+        """
         numbers = [self._number(word) for word in phrase]
         if END in numbers:
             return 0, 0
         low, high = int(self.firsts[numbers[0]]), int(self.firsts[numbers[0] + 1])
-        for offset, number in enumerate(numbers[1:], 1):
+        for offset, number in enumerate(numbers[1 : self.depth], 1):
             if low == high:
                 break
 
@@ -104,6 +110,15 @@ class NgramSegment:
             low = bisect_left(self._suffixes, number, low, high, key=word_at)
             high = bisect_right(self._suffixes, number, low, high, key=word_at)
         return low, high
+
+    def starting(self, positions: NDArray[np.int32], phrase: Sequence[bytes]) -> NDArray[np.int32]:
+        """Those of some positions of a range of `find` at which the whole phrase stands."""
+        for offset in range(self.depth, len(phrase)):
+            if not len(positions):
+                break
+            # So many words are there: a document's end, which is no word, would have ended the match before.
+            positions = positions[self.tokens[positions + offset] == self._number(phrase[offset])]
+        return positions
 
     def _number(self, word: bytes) -> int:
         """A word's number, `END` for one that no document has."""
@@ -135,6 +150,8 @@ class LiveSegment:
     def count(self, phrase: Sequence[bytes]) -> int:
         """How often the phrase occurs in live documents."""
         low, high = self.segment.find(phrase)
+        if len(phrase) > self.segment.depth:
+            return len(self._live(self.segment.starting(self.segment.suffixes[low:high], phrase)))
         return (
             high - low
             if self._whole or low == high
@@ -148,10 +165,11 @@ class LiveSegment:
             most: occurrences looked at.
         """
         low, high = self.segment.find(phrase)
-        positions = self.segment.suffixes[low : min(high, low + most)]
-        if not self._whole:
-            positions = positions[~self._dead[positions]]
-        return np.sort(positions), high - low <= most
+        positions = self.segment.starting(self.segment.suffixes[low : min(high, low + most)], phrase)
+        return np.sort(self._live(positions)), high - low <= most
+
+    def _live(self, positions: NDArray[np.int32]) -> NDArray[np.int32]:
+        return positions if self._whole else positions[~self._dead[positions]]
 
     def documents_at(self, positions: NDArray[np.int32]) -> NDArray[np.int64]:
         """The place in the segment of the document that each position is in."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rag.index.codec import decode
+from rag.index.derived import DerivedFile
 from rag.index.ngrams.files import Corpus, keep
 from rag.index.ngrams.index import NgramIndex
 from rag.index.records import Manifest
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from rag.index.specs import NgramsSpec
 
 FOLDER = "ngrams"
+LAYOUT = 2  # raised when segments hold something else; files of another are void and made anew
 TEXTS = 100  # read in one statement
 
 
@@ -62,9 +64,15 @@ def open_ngrams(
     words = f"words-{FORMAT}-{'lowercase' if spec.lowercase else 'as-written'}"
     corpus = Corpus(
         folder=path / FOLDER / words,  # pipelines with different words may share an index
-        key=f"{manifest.uuid} {words}",
+        key=f"{manifest.uuid} {words} {LAYOUT}",
         documents=np.array([number for (number,) in numbers], np.int64),
         texts=texts,
         lowercase=spec.lowercase,
     )
     return NgramIndex(keep(corpus), lowercase=spec.lowercase, most=spec.most)
+
+
+def damaged_counts(path: Path) -> tuple[int, list[DerivedFile]]:
+    """How many files the counts of an index directory have, and those whose bytes are not what was written."""
+    files = [DerivedFile(each, "") for each in sorted((path / FOLDER).glob("*/[0-9]*.safetensors"))]
+    return len(files), [file for file in files if not file.intact()]

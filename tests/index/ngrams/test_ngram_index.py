@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rag.index.counts import Count
+from rag.index.derived import HEAD, DerivedFile
 from rag.index.ngrams.files import Corpus, keep
 from rag.index.ngrams.index import NgramIndex
 from rag.text.words import words
@@ -196,6 +197,46 @@ def test_a_damaged_file_is_made_anew(tmp_path: Path) -> None:
     path.write_bytes(data)
     assert corpus.open().count("the") == Count(4)
     assert corpus.open().count("the") == Count(4)
+
+
+def test_to_open_looks_at_a_file_s_size_and_beginning_and_not_at_every_byte(tmp_path: Path) -> None:
+    corpus = Texts(tmp_path, {at: " ".join(f"w{at}x{word}" for word in range(200)) for at in range(1, 41)})
+    corpus.open()
+    path = tmp_path / "000001.safetensors"
+    whole = path.read_bytes()
+    assert len(whole) > 2 * HEAD
+    read = corpus.read
+    for damaged in (whole[:-1], b"\0" + whole[1:]):
+        path.write_bytes(damaged)
+        assert corpus.open().count("w7x3 w7x4") == Count(1)
+    assert corpus.read == 3 * read
+    path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    assert not DerivedFile(path, "").intact()
+    corpus.open()
+    assert corpus.read == 3 * read  # not seen
+
+
+@settings(deadline=None, max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    texts=st.lists(st.lists(st.sampled_from("ab"), max_size=40), min_size=1, max_size=4),
+    copies=st.integers(1, 3),
+    gone=st.integers(0, 3),
+    start=st.integers(0, 40),
+    length=st.integers(1, 40),
+)
+def test_phrases_longer_than_what_suffixes_are_sorted_by_are_counted_exactly(
+    tmp_path_factory: pytest.TempPathFactory, texts: list[list[str]], copies: int, gone: int, start: int, length: int
+) -> None:
+    held = dict(enumerate([" ".join(text) for text in texts * copies], 1))
+    corpus = Texts(tmp_path_factory.mktemp("deep"), held)
+    corpus.open()
+    corpus.texts = {number: text for number, text in held.items() if number != gone}
+    index = corpus.open()
+    for phrase in (" ".join(texts[0][start : start + length]), " ".join([*texts[0], "a"])):
+        if phrase:
+            found = [occurrences(text, phrase) for text in corpus.texts.values()]
+            assert index.count(phrase) == Count(sum(map(len, found)))
+            assert index.documents_with(phrase, phrase) == Count(sum(map(bool, found)))
 
 
 def test_a_document_that_two_processes_wrote_counts_once(tmp_path: Path) -> None:
