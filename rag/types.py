@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cached_property
 from hashlib import blake2b
 from itertools import groupby, pairwise
@@ -429,6 +429,12 @@ class Reuse:
     from_prompt: int = 0
     questions: int = 0
     apart: str = ""
+
+    @staticmethod
+    def of(notes: Meta) -> Reuse | None:
+        """From the notes of a stage; ``None`` where it asked no model that keeps passages."""
+        names = [each.name for each in fields(Reuse)]
+        return Reuse(**{name: notes[name] for name in names}) if names[0] in notes else None  # type: ignore[arg-type]  # as `Usage.reuse_notes` gave them
 
     def __add__(self, other: Reuse) -> Reuse:
         return Reuse(

@@ -111,7 +111,8 @@ def warm(
         for start in range(0, reader.size, batch):
             chunks = reader.chunks(range(start, min(start + batch, reader.size)))
             evidence = tuple(
-                Evidence(span=chunk.span, text=chunk.text, score=1.0, chunk_id=chunk.id) for chunk in chunks
+                Evidence(span=chunk.span, text=chunk.text, score=1.0, chunk_id=chunk.id, access=chunk.access)
+                for chunk in chunks
             )
             room = model.window - generate.max_tokens
             messages, given = render(Prompt(question="?", evidence=evidence), template, tokens=room, count=model.count)

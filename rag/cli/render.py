@@ -10,7 +10,9 @@ from dataclasses import asdict, is_dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from rag.cli.options import colours
+from rag.cli.reused import reused
 from rag.cli.terminal import plain, plain_values
+from rag.types import Reuse
 
 if TYPE_CHECKING:
     from rag.index.reader import Reader
@@ -303,21 +305,27 @@ def trace(value: Trace) -> str:
 def _remark(record: StageRecord, before: Ranking | None) -> str:
     if record.stage in ("transform", "retrieve", "trigger"):
         return _noted(record.notes)
+    reuse = Reuse.of(record.notes)
     if record.stage in ("expand", "compress"):
-        return _compressed(record.notes)
+        return _compressed(record.notes) + (f"; {reused(reuse)}" if reuse else "")
     if record.stage == "generate":
         tokens = record.notes["prompt_tokens"], record.notes["completion_tokens"]
         if not any(tokens):
             return "no model tokens"
         said = f"{tokens[0]} + {tokens[1]} tokens"
-        said += f", {record.notes['cached_tokens']} from the cache" if record.notes.get("cached_tokens") else ""
+        if reuse is not None:
+            said += f": {reused(reuse)}"
+        elif record.notes.get("cached_tokens"):
+            said += f", {record.notes['cached_tokens']} from the cache"
         said += f", {_kept(record.notes)}" if "cache_method" in record.notes else ""
         return said + (f", price {record.notes['price']:.6g}" if record.notes.get("price") else "")
     if record.stage == "cite":
         return _noted(record.notes)
     if record.stage == "rerank" and before is not None and record.rankings:
         moved = ", ".join(moves(before, record.rankings[-1])[:4])
-        return "; ".join(said for said in (_noted(record.notes), moved) if said)
+        said_of_reuse = reused(reuse) if reuse else ""
+        notes = {name: value for name, value in record.notes.items() if not reuse or name not in asdict(reuse)}
+        return "; ".join(said for said in (_noted(notes), said_of_reuse, moved) if said)
     return ""
 
 

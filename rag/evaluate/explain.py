@@ -13,7 +13,7 @@ from rag.evaluate import findings
 from rag.evaluate.explanation import EVIDENCE, Explanation, LeftOut, Passage, Step
 from rag.evaluate.variants import Variant, variants
 from rag.events import Answered, Retrieved
-from rag.types import Answer, Evidence, Meta, Ranking, Scalar, Span, StageRecord, Usage
+from rag.types import Answer, Evidence, Meta, Ranking, Reuse, Scalar, Span, StageRecord, Usage
 
 if TYPE_CHECKING:
     from rag.pipeline.pipeline import Pipeline
@@ -235,7 +235,7 @@ def _steps(answer: Answer, *, answers: bool) -> tuple[Step, ...]:
 def _usage(notes: Meta) -> Usage:
     names = ("prompt_tokens", "completion_tokens", "requests", "cached_tokens")
     prompt, completion, requests, cached = (_count(notes.get(name)) for name in names)
-    return Usage(prompt, completion, requests, cached_tokens=cached)
+    return Usage(prompt, completion, requests, cached_tokens=cached, reuse=Reuse.of(notes))
 
 
 def _count(value: Scalar) -> int:
