@@ -15,6 +15,13 @@ def test_the_reranking_head_that_ships_is_for_the_default_embedder_and_encodes_n
     assert all(0 < weight < 1 for weight in head.weights.values())
 
 
+def test_the_reranking_head_for_stored_token_vectors_weighs_every_sign() -> None:
+    path = library.find("models", "minilm-token-reranker")
+    head = LinearHead.load(path, kind=KIND, identity=OnnxEmbedder("minilm").identity, known=SIGNS)
+    assert set(head.signs) == set(SIGNS)
+    assert all(0 < weight < 1 for weight in head.weights.values())
+
+
 def test_the_compression_head_that_ships_is_for_the_default_embedder() -> None:
     path = library.find("models", "minilm-compressor")
     head = LinearHead.load(path, kind=compress.KIND, identity=OnnxEmbedder("minilm").identity, known=compress.SIGNS)
