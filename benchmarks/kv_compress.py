@@ -2,7 +2,7 @@
 
     python benchmarks/kv_compress.py answers [--contexts 40]
     python benchmarks/kv_compress.py texts MODEL DATA... [--heads FILE] [--questions 8]
-    python benchmarks/kv_compress.py speed [--tokens 4096] [--rounds 3]
+    python benchmarks/kv_compress.py speed [--tokens 4096] [--rounds 3] [--keep 0.1,0.25,0.5]
 
 Harder than what a pipeline does: there a reply's first token is exact, since the prompt was read whole. Here the
 prompt's last token is read once more over what was kept, so that the first token must come from there too; then the
@@ -84,6 +84,8 @@ def main() -> None:
     speed = commands.add_parser("speed")
     speed.add_argument("--tokens", type=int, default=4096)
     speed.add_argument("--rounds", type=int, default=3)
+    speed.add_argument("--keep", default="0.1,0.25,0.5")
+    speed.add_argument("--reply", type=int, default=10, help="tokens")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     if arguments.what == "answers":
@@ -92,7 +94,7 @@ def main() -> None:
         for folder in arguments.data:
             real_texts(arguments, folder)
     else:
-        speeds(arguments.tokens, arguments.rounds)
+        speeds(arguments.tokens, arguments.rounds, [float(keep) for keep in arguments.keep.split(",")], arguments.reply)
 
 
 # ---- methods
@@ -330,11 +332,11 @@ def rows(path: Path) -> list[dict[str, str]]:
 # ---- time and memory
 
 
-def speeds(tokens: int, rounds: int) -> None:
+def speeds(tokens: int, rounds: int, shares: Sequence[float], reply: int) -> None:
     model, small = random_llama(), random_llama(layers=2)
     draw = random.Random(0)
     ids = tuple(draw.choices(range(5, VOCABULARY), k=tokens))
-    question, reply = tokens - 32, 16
+    question = tokens - 32
     cache = DynamicCache()
     logits, seconds = timed(lambda: read_in_pieces(model, ids, cache))
     assert logits is not None
@@ -342,7 +344,7 @@ def speeds(tokens: int, rounds: int) -> None:
     heads = [(layer, head) for layer in range(12) for head in range(4)]
     shown = ("critic", "snapkv", "tokenselect", "heads", "razor")
     jobs: dict[str, CacheCompressor] = {"critic, all": Critic(1.0, minimum=0)}
-    for keep in (0.1, 0.25, 0.5):
+    for keep in shares:
         named = methods(keep, heads, torch.empty(0), sinks=16, recent=64)
         jobs |= {f"{name} {keep:g}": named[name] for name in shown}
 

@@ -74,6 +74,9 @@ def values(schema: Schema, definitions: Mapping[str, Schema]) -> str:
         return values(definitions[str(schema["$ref"]).rpartition("/")[2]], definitions)
     if "anyOf" in schema:
         return " or ".join(values(option, definitions) for option in cast("list[Schema]", schema["anyOf"]))
+    if "discriminator" in schema:
+        uses = cast("Schema", schema["discriminator"])["mapping"]
+        return "mapping with `use`: " + " | ".join(f"`{use}`" for use in sorted(cast("Schema", uses)))
     if "enum" in schema:
         return " | ".join(f"`{value}`" for value in cast("list[object]", schema["enum"]))
     if "const" in schema:
