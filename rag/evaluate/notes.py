@@ -58,7 +58,8 @@ def _of_system(asked: Asked, result: SystemResult) -> Iterator[str]:
     held = {summary.id for summary in asked.system.pipeline.index.reader().documents()}
     relevant = {document for case in asked.cases.values() for document in case.question.documents}
     if missing := len(relevant - held):
-        yield f"{missing} of {len(relevant)} relevant documents are not in its index; they cannot be found"
+        are, they = ("is", "it") if missing == 1 else ("are", "they")
+        yield f"{missing} of {len(relevant)} relevant documents {are} not in its index; {they} cannot be found"
 
 
 def _too_shallow(asked: Asked, measures: Sequence[Measure]) -> Iterator[str]:
@@ -70,6 +71,6 @@ def _too_shallow(asked: Asked, measures: Sequence[Measure]) -> Iterator[str]:
     short = sum(count < deepest for count in counts)
     if deepest and short > len(counts) / 10:
         yield (
-            f"{short} of {len(counts)} questions found fewer than {deepest} documents "
-            f"({sum(counts) / len(counts):.1f} on average); metrics that deep need more chunks (--depth)"
+            f"{short} of {len(counts)} questions found fewer than {deepest} documents; "
+            "metrics that deep need more chunks (--depth)"
         )

@@ -214,8 +214,8 @@ def _p(value: float) -> str:
 
 def _gains(report: EvalReport, metric: Metric, system: SystemResult) -> Iterator[Markup]:
     differences = report.differences(metric.name, system.name)
-    if not differences:
-        return
+    if not any(value for _, value in differences):
+        return  # all equal, as the table says
     texts = {question.id: question.text for question in report.questions}
     yield element("h3", element("code", system.name), f": {metric.name} gained and lost")
     bars = [(texts[key], value) for key, value in differences]
@@ -256,9 +256,11 @@ def _questions(report: EvalReport, metric: Metric) -> Markup:
 
 def _pipeline(system: SystemResult) -> Iterator[Markup]:
     yield element("h3", element("code", system.name))
-    where = [element("code", system.pipeline)] if system.pipeline else ["made in Python"]
-    changes = [joined(", ", element("code", change)) for change in system.changes]
-    yield element("p", *where, *changes)
+    if not system.pipeline:
+        yield element("p", "made in Python")
+    elif system.changes or system.pipeline != system.name:
+        changes = [joined(", ", element("code", change)) for change in system.changes]
+        yield element("p", element("code", system.pipeline), *changes)
     ingest = system.cost.ingest
     if ingest is not None:
         counts = f"{ingest.documents:,} documents, {ingest.unchanged:,} of them unchanged, {ingest.failed:,} failed"

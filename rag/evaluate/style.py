@@ -59,7 +59,8 @@ th button:focus-visible, summary:focus-visible { outline: 2px solid var(--c0); o
 th[aria-sort=ascending] button::after { content: " \\2191"; }
 th[aria-sort=descending] button::after { content: " \\2193"; }
 details { margin: .5rem 0; } summary { cursor: pointer; }
-blockquote { margin: .5rem 0; padding: .1rem 0 .1rem 1rem; border-left: 3px solid var(--line); max-width: 46rem; }
+blockquote { margin: .5rem 0; padding: .1rem 0 .1rem 1rem; border-left: 3px solid var(--line); max-width: 46rem;
+  white-space: pre-line; }
 figure { margin: 1rem 0; overflow-x: auto; } figcaption { font-size: .86rem; color: var(--soft); max-width: 46rem; }
 svg { display: block; width: 100%; max-width: 760px; height: auto; overflow: visible; }
 svg { font-variant-numeric: tabular-nums; min-width: 32rem; }

@@ -296,3 +296,15 @@ def test_text_and_marks_stand_out_from_the_page_in_light_and_in_dark(scheme: int
             assert contrast(colours[text], colours[ground]) >= 4.5, (text, ground)
     for at in range(COLOURS):
         assert contrast(colours[f"c{at}"], colours["page"]) >= 3, at
+
+
+def test_a_pipeline_that_changes_no_question_has_no_plot_of_gains() -> None:
+    found = report()
+    twin = replace(found.baseline, name="twin")
+    read = assert_safe_and_alone(write_report(replace(found, systems=(found.baseline, twin))))
+    assert read.tags["svg"] == 2  # latency and stages
+    assert "gained and lost" not in read.inside["h3"]
+
+
+def test_lines_of_evidence_stay_lines() -> None:
+    assert re.search(r"blockquote {[^}]*white-space: pre-line", explanation_page(explanation()))
