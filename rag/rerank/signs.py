@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from rag.index.reader import Reader
     from rag.rerank.token_matches import TokenMatches
     from rag.resources import Resources
+    from rag.text.analyze import Analyzer
 
 Floats = NDArray[np.float64]
 
@@ -86,10 +87,16 @@ class Signs:
             vectors[known] = reader.vectors(rows[known])
             found["central"] = centrality(vectors)
         if any(name in names for name in OF_TERMS):
-            found |= _of_terms(query, chunks, reader)
+            found |= _of_terms(query, chunks, reader, self._analyzer(reader))
         if any(name in names for name in OF_TOKENS):
             found |= self._of_tokens(query, chunks)
         return {name: (of_terms if name in OF_TERMS else of_vectors) * standardised(found[name]) for name in names}
+
+    def _analyzer(self, reader: Reader) -> Analyzer:
+        """The analyzer of the index's terms, shared: it remembers what it made of a word."""
+        assert reader.spec.sparse is not None  # or there would be no sparse index
+        analyzer = reader.spec.sparse.analyzer()
+        return self.resources.shared(("analyzer", analyzer.name), lambda: analyzer)
 
     def _of_tokens(self, query: Query, chunks: Sequence[Chunk]) -> Mapping[str, Floats]:
         [question] = self.tokens.questions([query.text])
@@ -152,9 +159,7 @@ def bridges(
     return np.array(shares)
 
 
-def _of_terms(query: Query, chunks: Sequence[Chunk], reader: Reader) -> Mapping[str, Floats]:
-    assert reader.spec.sparse is not None  # or there would be no sparse index
-    analyzer = reader.spec.sparse.analyzer()
+def _of_terms(query: Query, chunks: Sequence[Chunk], reader: Reader, analyzer: Analyzer) -> Mapping[str, Floats]:
     asked = analyzer.terms(query.text)
     question = frozenset(asked)
     titles = [frozenset(analyzer.terms(_title(reader.document(chunk.document_id)))) for chunk in chunks]
