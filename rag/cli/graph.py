@@ -129,6 +129,9 @@ def _ask(pipeline: Loaded) -> Iterator[Step]:
         yield Step("dynamic", triggers, "evidence, and more of it where it is asked for")
     yield Step("generate", _uses(pipeline, "ask.generate"), "draft")
     yield Step("cite", _uses(pipeline, "ask.cite"), "cited answer")
+    if pipeline.spec.ask.abstain is not None:
+        signals = list(pipeline.spec.ask.abstain.signals)
+        yield Step("abstain", signals, "the answer, unless it is in doubt", parallel=True)
     yield Step("answer", [])
 
 

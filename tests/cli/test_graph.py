@@ -65,6 +65,11 @@ def test_text_of_the_file_cannot_leave_its_box_and_logins_are_hidden() -> None:
     assert "pw@" not in output + rag()
 
 
+def test_signals_that_withhold_an_answer_are_shown() -> None:
+    lines = rag("--set", "ask.abstain={bounds: {logprob: -1, support: 0.5}}").splitlines()
+    assert lines[-3:] == ["  abstain   logprob + support", "      | the answer, unless it is in doubt", "  answer"]
+
+
 def test_a_pipeline_without_vectors_shows_no_embedding() -> None:
     result = CliRunner().invoke(app, ["graph", "sparse"])
     assert "embed" not in result.output
