@@ -1,4 +1,4 @@
-"""Groups of chunks with nearly the same text, for `rag doctor`."""
+"""Groups of chunks with nearly the same text, for `rag doctor`: by the signatures an ingest left, or made now."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from rag.index.codec import decode
 from rag.index.records import Problem
-from rag.text.minhash import Signature, resemblance, sharing, shingles, signature
+from rag.index.signatures import held_signatures
+from rag.text.minhash import NOTHING, Signature, resemblance, sharing, shingles, signature
 
 if TYPE_CHECKING:
     from rag.index.reader import Reader
@@ -22,12 +23,15 @@ def near_duplicates(reader: Reader) -> Iterator[Problem]:
     ids: list[int] = []
     signatures: list[Signature] = []
     texts: set[bytes] = set()
+    held = held_signatures(reader)
     for id_, stored in reader.connection.execute("SELECT id, text FROM chunks ORDER BY id"):
-        found = shingles(decode(stored))
-        if stored not in texts and len(found):
-            texts.add(stored)
+        if stored in texts:
+            continue
+        texts.add(stored)
+        one = held[id_] if id_ in held else signature(shingles(decode(stored)))
+        if (one != NOTHING).any():
             ids.append(id_)
-            signatures.append(signature(found))
+            signatures.append(one)
     groups = _groups(reader, ids, signatures)
     for group in groups[:EXAMPLES]:
         names = list(dict.fromkeys(_place(reader, id_) for id_ in group))

@@ -298,11 +298,21 @@ class DedupeSpec(RerankerSpec):
     """How many chunks to keep."""
     least: float = Field(0.8, gt=0, le=1)
     """The resemblance from which two texts are near duplicates: shared runs of five characters over all of both."""
+    stored: bool = False
+    """Read MinHash signatures from the index: `rag ingest` makes and keeps them, 126 bytes a chunk. Otherwise they are
+    made when a chunk is found."""
+
+    def prepare(self, resources: Resources) -> None:
+        if self.stored:
+            from rag.index.signatures import kept_signatures
+
+            kept_signatures(resources.index.reader())
 
     def build(self, resources: Resources) -> Reranker:
-        from rag.rerank.dedupe import DedupeReranker
+        from rag.rerank.dedupe import ComputedSignatures, DedupeReranker, StoredSignatures
 
-        return DedupeReranker(keep=self.keep, least=self.least)
+        signatures = StoredSignatures(resources) if self.stored else ComputedSignatures()
+        return DedupeReranker(signatures, keep=self.keep, least=self.least)
 
 
 BUILT_IN: tuple[type[RerankerSpec], ...] = (

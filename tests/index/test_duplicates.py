@@ -1,5 +1,11 @@
 from __future__ import annotations
 
+import numpy as np
+import pytest
+
+from rag.index import duplicates
+from rag.index.signatures import held_signatures, kept_signatures, signatures_of
+from rag.text.minhash import shingles, signature
 from rag.types import Document
 
 LINE = "Employees may claim the cost of one pair of glasses every second year, up to an amount of {} euros in total."
@@ -29,3 +35,24 @@ def test_of_many_groups_the_first_are_named_and_the_rest_counted(index) -> None:
     found = [problem for problem in index.directory.reader().check(deep=True) if "near" in problem.kind]
     assert len(found) == 21
     assert found[-1].message == "5 further groups, 10 chunks"
+
+
+def test_signatures_that_are_kept_are_made_once_and_are_those_of_the_texts(index) -> None:
+    index.put(Document(id="a", text=LINE.format(1)), Document(id="b", text=OTHER.format(1)))
+    kept_signatures(index.directory.reader())
+    index.put(Document(id="c", text="Nothing like it."), remove=["a"])
+    reader = index.directory.reader()
+    assert sorted(held_signatures(reader)) == [2]
+    rows = np.flatnonzero(reader.live)
+    found = signatures_of(kept_signatures(reader), rows)
+    expected = [signature(shingles(chunk.text)) for chunk in reader.chunks(rows.tolist())]
+    assert found.tolist() == np.stack(expected).tolist()
+    assert sorted(held_signatures(reader)) == [2, 3]
+
+
+def test_kept_signatures_are_what_duplicates_are_found_by(index, monkeypatch: pytest.MonkeyPatch) -> None:
+    index.put(*(Document(id=f"a{n}", text=LINE.format(n)) for n in range(3)), Document(id="b", text="--- ***"))
+    kept_signatures(index.directory.reader())
+    monkeypatch.setattr(duplicates, "signature", lambda of: pytest.fail("made again"))
+    found = [problem.where for problem in index.directory.reader().check(deep=True) if "near" in problem.kind]
+    assert found == ["a0, a1, a2"]

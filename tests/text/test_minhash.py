@@ -41,7 +41,7 @@ def test_resemblance_is_that_of_the_sets_of_runs(one: str, other: str) -> None:
 def test_signatures_agree_about_as_often_as_the_sets_do() -> None:
     texts = [words(0, 300), words(30, 300), words(150, 300), words(1000, 300)]
     sets = [shingles(text) for text in texts]
-    found = agreement([signature(one) for one in sets])
+    found = agreement(np.stack([signature(one) for one in sets]))
     for at, one in enumerate(sets):
         for place, other in enumerate(sets):
             assert found[at, place] == pytest.approx(resemblance(one, other), abs=0.15)
