@@ -29,7 +29,7 @@ import numpy as np
 import tantivy
 
 from rag.index.directory import IndexDirectory
-from rag.index.specs import IndexSpec
+from rag.index.specs import Bm25Spec, IndexSpec
 from rag.text.analyze import Analyzer
 from rag.types import Chunk, Document, Span
 
@@ -130,7 +130,7 @@ class Fts5:
 
 
 class Bm25s:
-    """Scores computed when indexing, over our terms; cannot be added to."""
+    """Our formula over our terms, scores computed when indexing; cannot be added to."""
 
     name = "bm25s+terms"
 
@@ -138,7 +138,8 @@ class Bm25s:
         self.analyzer = analyzer
 
     def index(self, texts: Sequence[str], folder: Path) -> None:
-        self.engine = bm25s.BM25(method="lucene", k1=1.5, b=0.75)
+        spec = Bm25Spec()
+        self.engine = bm25s.BM25(method="lucene", k1=spec.k1, b=spec.b)
         self.engine.index([self.analyzer.terms(text) for text in texts], show_progress=False)
         self.k = min(K, len(texts))
         self.known = set(self.engine.vocab_dict)

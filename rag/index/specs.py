@@ -203,7 +203,7 @@ class Bm25Spec(SparseIndexSpec):
     use: Literal["bm25"] = "bm25"
     variant: Literal["lucene", "robertson", "atire", "bm25l", "bm25+"] = "lucene"
     """The weighting formula; `lucene` never gives a matching term no weight."""
-    k1: float = Field(1.5, ge=0)
+    k1: float = Field(1.2, ge=0)
     """How slowly repeated terms saturate."""
     b: float = Field(0.75, ge=0, le=1)
     """How much long chunks are discounted; 0 not at all."""
