@@ -13,7 +13,7 @@ from rag.generate.consistent import ConsistentGenerator
 from rag.generate.llm import LanguageModelGenerator
 from rag.generate.prompt import FIELDS
 from rag.models.template import Template
-from rag.testing import ScriptedModel
+from rag.testing import ScriptedModel, check_generator
 from rag.types import Evidence, Prompt, Span, Token
 
 TEMPLATE = Template.parse("{evidence}\n{question}", name="t", fields=FIELDS)
@@ -174,3 +174,8 @@ def test_by_meaning_equal_texts_need_no_embedder() -> None:
         raise AssertionError("asked for")
 
     assert SameMeaning(none).groups(["a. [2]", "a. [1]", "a. [1]"]) == [[1, 0, 2]]  # type: ignore[arg-type]
+
+
+def test_it_keeps_the_contract_of_generators() -> None:
+    once = LanguageModelGenerator(InTurn(["Dogs bark. [1]"] * 100), TEMPLATE, max_tokens=9)
+    check_generator(ConsistentGenerator(once, SameWords()), evidence=EVIDENCE, question="Do dogs bark?")
