@@ -129,3 +129,14 @@ def test_seismic_without_its_package_is_refused_when_the_pipeline_is_read(
     assert LearnedSparseSpec(model=str(splade)).missing() is None
     with pytest.raises(ValueError, match=r"ragloom\[seismic\]"):
         PipelineSpec(ask=AskSpec(retrieve=(LearnedSparseSpec(model=str(splade), engine="seismic"),)))
+
+
+def test_an_ingest_weighs_the_terms_and_a_search_only_those_of_the_question(
+    splade: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with sample(tmp_path / "prepared") as made:
+        spec = LearnedSparseSpec(model=str(splade), device="cpu", k=3)
+        spec.prepare(made.resources)
+        refuse = "no chunk is encoded any more"
+        monkeypatch.setattr(SpladeEncoder, "encode_documents", lambda self, texts: pytest.fail(refuse))
+        check_retriever(spec.build(made.resources), k=3)
