@@ -81,6 +81,7 @@ def main() -> None:
     texts.add_argument("--questions", type=int, default=8, help="of each data set")
     texts.add_argument("--passages", type=int, default=8)
     texts.add_argument("--reply", type=int, default=12, help="tokens")
+    texts.add_argument("--keep", default=",".join(map(str, KEEP)))
     speed = commands.add_parser("speed")
     speed.add_argument("--tokens", type=int, default=4096)
     speed.add_argument("--rounds", type=int, default=3)
@@ -196,12 +197,18 @@ Figures = dict[tuple[str, float], dict[str, list[float]]]
 
 
 def measure(
-    model: PreTrainedModel, replay: Replay, found: Figures, ranking: Sequence[KeyHead], *, ends: int
+    model: PreTrainedModel,
+    replay: Replay,
+    found: Figures,
+    ranking: Sequence[KeyHead],
+    *,
+    ends: int,
+    shares: Sequence[float] = KEEP,
 ) -> Iterator[tuple[str, float, Tensor]]:
     """Note what each method loses; gives its logits behind the prompt."""
     assert replay.prompt.votes is not None
     first = max(1, 2 * len(replay.prompt.votes) // 5)
-    for keep in KEEP:
+    for keep in shares:
         named = methods(keep, ranking, replay.prompt.votes[:first], sinks=4, recent=ends)
         for name, compressor in named.items():
             logits, share = continued(model, replay, compressor)
@@ -223,9 +230,9 @@ def table(found: Figures) -> str:
 
 
 def summary(found: Figures) -> str:
-    names = list(dict.fromkeys(name for name, _ in found))
-    parts = [f"{name} " + " / ".join(f"{mean(found[name, keep]['kl']):.3f}" for keep in KEEP) for name in names]
-    return f"kl at keep {' / '.join(f'{keep:g}' for keep in KEEP)}: " + "; ".join(parts)
+    names, shares = (list(dict.fromkeys(key[at] for key in found)) for at in (0, 1))
+    parts = [f"{name} " + " / ".join(f"{mean(found[name, keep]['kl']):.3f}" for keep in shares) for name in names]
+    return f"kl at keep {' / '.join(f'{keep:g}' for keep in shares)}: " + "; ".join(parts)
 
 
 # ---- answers of the micro model
@@ -298,7 +305,8 @@ def real_texts(arguments: argparse.Namespace, folder: Path) -> None:
         head, tail = (tokenizer(part, add_special_tokens=False)["input_ids"] for part in (text[:at], text[at:]))
         lengths.append(len(head) + len(tail))
         replay = replay_of(model, [*head, *tail], len(head), reply=arguments.reply)
-        for _ in measure(model, replay, found, ranking, ends=64):
+        shares = [float(keep) for keep in arguments.keep.split(",")]
+        for _ in measure(model, replay, found, ranking, ends=64, shares=shares):
             pass
     size = sum(weight.numel() for weight in model.parameters()) / 1e6
     about = f"{arguments.questions} questions of {folder.name}, prompts of {min(lengths)} to {max(lengths)} tokens"
