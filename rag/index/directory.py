@@ -5,7 +5,7 @@
     index.sqlite          the truth and the only commit point: documents, chunks, metadata, access, postings, manifest
     vectors/000007.f32    immutable once named in index.sqlite: (rows, dimension) float32, C order, memory-mapped
     dense/                files of approximate indexes: derived, rebuilt when behind or damaged
-    multivector/          token vectors, and what is made of them: derived, encoded when a search first needs them
+    multivector/          token vectors, and what is made of them: derived, made by an ingest whose pipeline reads them
     learned-sparse/       weighted terms of a learned sparse encoder: likewise
     ngrams/               suffix arrays over the documents' words: derived, made at the end of an ingest
     embeddings.sqlite     the embedding cache: may be deleted at any time
