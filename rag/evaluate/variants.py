@@ -218,10 +218,11 @@ class _Generator:
         return self.run.mode
 
     def start(self, prompts: Sequence[Prompt], *, logprobs: bool = False) -> Decoding:
-        return self.memory.get(tuple(map(_asked, prompts)), lambda: self._write(prompts))
+        asked = (logprobs, *map(_asked, prompts))
+        return self.memory.get(asked, lambda: self._write(prompts, logprobs=logprobs))
 
-    def _write(self, prompts: Sequence[Prompt]) -> _Written:
-        decoding = self.run.start(prompts)
+    def _write(self, prompts: Sequence[Prompt], *, logprobs: bool) -> _Written:
+        decoding = self.run.start(prompts, logprobs=logprobs)
         return _Written(list(decoding), [decoding.outcome(at) for at in range(len(prompts))])
 
 

@@ -8,6 +8,7 @@ from rag import Components, Pipeline
 from rag.cite.base import Cited
 from rag.config.problems import InvalidConfigError
 from rag.errors import ConfigError, ModelError
+from rag.evaluate.explain import explain
 from rag.events import Answered, Retracted, Wrote
 from rag.generate.abstain import SENTENCE
 from rag.pipeline.doubt import ByBounds, ByWeights, of_citations, of_ranking, of_tokens
@@ -181,6 +182,14 @@ def test_an_answer_in_a_schema_is_refused(make: Make) -> None:
     pipeline = asking(make, [], "ask.abstain={bounds: {support: 0.5}, doubts: 1}")
     with pytest.raises(ConfigError, match=r"ask\.abstain"):
         pipeline.ask("?", schema={"type": "object"})
+
+
+def test_an_explanation_sees_the_probabilities_that_the_answer_was_judged_by(make: Make) -> None:
+    reply = [Token("The Vasa sank in 1628 [1].", -2.0, 1.5)]
+    pipeline = asking(make, [reply] * 40, "ask.abstain={bounds: {logprob: -1}, doubts: 1}")
+    explained = explain(pipeline, "When did the Vasa sink?", answers=True)
+    assert explained.answer == SENTENCE
+    assert [step.stage for step in explained.steps][-1] == "abstain"
 
 
 # ---- validation
