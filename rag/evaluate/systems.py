@@ -11,6 +11,7 @@ from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from pathlib import Path
+from time import perf_counter
 from typing import TYPE_CHECKING
 
 from rag.config.dump import plain
@@ -124,7 +125,10 @@ def open_systems(
             cost = None
             if dataset.corpus is not None and update:
                 place = pipeline.index.path
-                cost = costs.get(place) or _ingested(pipeline, ingest, shared=index is not None)
+                if place in costs:
+                    cost = _prepared(pipeline, costs[place])
+                else:
+                    cost = _ingested(pipeline, ingest, shared=index is not None)
                 costs[place] = replace(cost, unchanged=cost.documents, chunks=0, embedded=0, cached=0, seconds=0.0)
             systems.append(
                 System(
@@ -165,8 +169,19 @@ def _ingested(pipeline: Pipeline, ingest: Ingest, *, shared: bool) -> IngestCost
         embedded=report.embedded,
         cached=report.cached,
         seconds=report.seconds,
-        bytes=sum(path.stat().st_size for path in pipeline.index.path.rglob("*") if path.is_file()),
+        bytes=_bytes(pipeline.index.path),
     )
+
+
+def _prepared(pipeline: Pipeline, shared: IngestCost) -> IngestCost:
+    """What it costs to add what this pipeline alone reads to an index that another one has brought up to date."""
+    started = perf_counter()
+    pipeline.prepare()
+    return replace(shared, seconds=perf_counter() - started, bytes=_bytes(pipeline.index.path))
+
+
+def _bytes(index: Path) -> int:
+    return sum(path.stat().st_size for path in index.rglob("*") if path.is_file())
 
 
 def _take_over_vectors(path: Path) -> None:

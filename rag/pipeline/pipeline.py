@@ -171,16 +171,20 @@ class Pipeline:
         self.refresh()
         return report
 
+    def prepare(self) -> None:
+        """Make what its stages read beside the index of every chunk that lacks it, as `ingest` does at its end."""
+        from rag.pipeline.prepare import prepare
+
+        prepare(self._built)
+
     def rebuild_derived(self) -> int:
         """Make what derives from texts and vectors anew: terms, approximate indexes, token vectors; the generation.
 
         Raises:
             IndexLockedError: another process writes.
         """
-        from rag.pipeline.prepare import prepare
-
         self.index.rebuild()
-        prepare(self._built)
+        self.prepare()
         return self.index.reader().generation
 
     def refresh(self) -> bool:

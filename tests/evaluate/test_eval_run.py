@@ -115,6 +115,16 @@ def test_systems_that_ingest_alike_share_an_index(measured: Callable[..., EvalRe
     assert (shared.unchanged, shared.chunks) == (4, 0)
 
 
+def test_a_system_that_shares_an_index_finds_there_what_it_alone_reads(measured: Callable[..., EvalReport]) -> None:
+    report = measured("late:ask.rerank=[{use: late-interaction, stored: true}]")
+    plain, late = (system.cost.ingest for system in report.systems)
+    assert plain is not None
+    assert late is not None
+    assert late.chunks == 0
+    assert late.bytes > plain.bytes  # the token vectors
+    assert not report.systems[1].failures
+
+
 def test_a_named_index_must_hold_the_set_alone(beir: Path, tmp_path: Path) -> None:
     dataset, index = load_dataset(beir), tmp_path / "index"
     hybrid = candidates(["hybrid"], changes=[HASH])
