@@ -19,6 +19,7 @@ import typer
 
 ENVIRONMENT: Mapping[str, str] = {
     "VLLM_NO_USAGE_STATS": "1",  # it reports its use to its makers unless told not to
+    "LMCACHE_TRACK_USAGE": "false",  # so does LMCache, where a connector loads it
     "VLLM_LOGGING_STREAM": "ext://sys.stderr",
     "VLLM_LOGGING_LEVEL": "WARNING",
 }

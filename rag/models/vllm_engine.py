@@ -26,6 +26,7 @@ T = TypeVar("T")
 
 ENVIRONMENT: Mapping[str, str] = {
     "VLLM_NO_USAGE_STATS": "1",  # it reports its use to its makers unless told not to
+    "LMCACHE_TRACK_USAGE": "false",  # so does LMCache, where a connector loads it
     "VLLM_LOGGING_STREAM": "ext://sys.stderr",  # standard output is for answers
     "VLLM_LOGGING_LEVEL": "WARNING",
     "VLLM_WORKER_MULTIPROC_METHOD": "spawn",  # a fork would inherit the locks of our threads

@@ -103,10 +103,12 @@ class VllmSpec(LanguageModelSpec):
             package = PACKAGES.get(name)
             if package is not None and find_spec(package) is None:
                 return f"kv_transfer: {name} needs the package {package!r}: pip install {package}"
-        if (self.offload_gib is not None or OFFLOADING.intersection(names)) and _built_for_cpus():
-            option = "kv_transfer" if OFFLOADING.intersection(names) else "offload_gib"
+        offloading = "kv_transfer" if OFFLOADING.intersection(names) else "offload_gib" if self.offload_gib else None
+        lmcache = any(PACKAGES.get(name) == "lmcache" for name in names)
+        if (offloading or lmcache) and _built_for_cpus():
+            does = "vLLM offloads from a GPU to main memory" if offloading else "LMCache has no connector for CPUs"
             return (
-                f"{option}: vLLM offloads from a GPU to main memory, and the vLLM installed here runs on CPUs; "
+                f"{offloading or 'kv_transfer'}: {does}, and the vLLM installed here runs on CPUs; "
                 "its cache is in main memory already: raise `cache_gib`"
             )
         return None

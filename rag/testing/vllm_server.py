@@ -7,7 +7,8 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import httpx
@@ -73,6 +74,16 @@ class VllmServer:
     def metrics(self) -> EngineMetrics:
         """What the engine says of itself."""
         return parse_metrics(httpx.get(f"http://127.0.0.1:{self.port}/metrics", trust_env=False, timeout=30).text)
+
+
+def until(holds: Callable[[], bool], *, seconds: float = 60.0) -> bool:
+    """Whether it comes to hold, looking every 50 ms."""
+    end = time.monotonic() + seconds
+    while not holds():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.05)
+    return True
 
 
 def children(process: int) -> Sequence[int]:

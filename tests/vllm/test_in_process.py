@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,8 +15,9 @@ import pytest
 from rag.errors import BackendError, ModelError
 from rag.models.llm import Message, Sampling
 from rag.models.vllm import VllmModel
+from rag.models.vllm_metrics import EngineMetrics
 from rag.models.vllm_specs import VllmSpec
-from rag.testing.vllm_server import children
+from rag.testing.vllm_server import children, until
 from rag.types import Token, Usage
 
 if TYPE_CHECKING:
@@ -33,14 +33,14 @@ def tokenizer(tiny: Path) -> PreTrainedTokenizerBase:
     return AutoTokenizer.from_pretrained(tiny)
 
 
-def until(holds: Callable[[], bool], *, seconds: float = 20.0) -> bool:
-    """Whether it comes to hold."""
-    end = time.monotonic() + seconds
-    while not holds():
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.02)
-    return True
+def settled(model: VllmModel) -> EngineMetrics:
+    """The engine's counters when they have counted what was asked before: they do so just behind the reply."""
+    model.complete([Message("user", "Wait.")])
+    seen = [model.metrics(), model.metrics()]
+    while seen[-1] != seen[-2] or seen[-1].running:
+        time.sleep(0.2)
+        seen.append(model.metrics())
+    return seen[-1]
 
 
 def text(model: VllmModel, chat: list[Message], sampling: Sampling | None = None) -> str:
@@ -72,13 +72,13 @@ def test_many_callers_at_once_each_get_the_reply_to_their_own_prompt(
 
 
 def test_a_prompt_that_begins_as_an_earlier_one_is_found_in_the_prefix_cache(model: VllmModel) -> None:
+    earlier = settled(model)
     first = model.complete(LONG).usage
-    before = model.metrics()
     again = model.complete([*LONG, Message("assistant", "Yes"), Message("user", "Why?")]).usage
-    after = model.metrics()
     assert again.cached_tokens >= (first.prompt_tokens // 32 - 1) * 32 > 32
-    assert after.prefix_hits - before.prefix_hits == again.cached_tokens
-    assert after.prefix_queries - before.prefix_queries == again.prompt_tokens
+    found, looked_up = first.cached_tokens + again.cached_tokens, first.prompt_tokens + again.prompt_tokens
+    assert until(lambda: model.metrics().prefix_queries - earlier.prefix_queries == looked_up)  # counted just behind
+    assert model.metrics().prefix_hits - earlier.prefix_hits == found
 
 
 def test_writing_ends_before_a_stop_string(model: VllmModel, chats: list[list[Message]]) -> None:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from random import Random
@@ -17,7 +16,7 @@ from rag.errors import BackendError
 from rag.models.llm import Message, Sampling
 from rag.models.openai import OpenAIModel
 from rag.models.retry import Backoff
-from rag.testing.vllm_server import VllmServer, children
+from rag.testing.vllm_server import VllmServer, children, until
 from rag.types import Token, Usage
 
 REQUESTS, CALLERS, DISTINCT = 1000, 32, 125
@@ -35,16 +34,6 @@ ask:
   retrieve: [{use: sparse, k: 3}]
   generate: {use: llm, max_tokens: %(length)d}
 """
-
-
-def until(holds: Callable[[], bool], *, seconds: float = 60.0) -> bool:
-    """Whether it comes to hold."""
-    end = time.monotonic() + seconds
-    while not holds():
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.05)
-    return True
 
 
 @contextmanager
