@@ -11,7 +11,6 @@ import numpy as np
 
 from rag.index import database
 from rag.index.codec import decode
-from rag.index.duplicates import near_duplicates
 from rag.index.records import Problem
 from rag.index.segments import checksum
 
@@ -31,6 +30,8 @@ def problems_of(reader: Reader, *, deep: bool) -> Iterator[Problem]:
     yield from _rows(reader)
     yield from _chunks(reader)
     if deep:
+        from rag.index.duplicates import near_duplicates  # what hashing takes to import, opening an index needs not
+
         yield from _spans(reader)
         yield from _vectors(reader)
         yield from _counts(reader)
