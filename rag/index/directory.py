@@ -8,6 +8,7 @@
     multivector/          token vectors, and what is made of them: derived, made by an ingest whose pipeline reads them
     learned-sparse/       weighted terms of a learned sparse encoder: likewise
     ngrams/               suffix arrays over the documents' words: derived, made at the end of an ingest
+    signatures/           MinHash signatures of the texts: derived, made by an ingest whose pipeline reads them
     embeddings.sqlite     the embedding cache: may be deleted at any time
     enrichments.sqlite    replies of the language model that enriches: may be deleted, and then has to be asked again
     LOCK                  held by the one writer, its process id inside
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from rag.index.writer import Writer
 
 
-DERIVED = ("dense", "multivector", "learned-sparse", "ngrams")
+DERIVED = ("dense", "multivector", "learned-sparse", "ngrams", "signatures")
 
 
 class IndexDirectory:

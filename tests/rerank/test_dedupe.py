@@ -114,6 +114,8 @@ def test_an_index_without_signatures_is_told_what_makes_them(own_directory: Path
         assert "`rag ingest`" in caught.value.hint
         assert pipeline.ingest().unchanged == 2
         assert len(pipeline.search("cost of glasses").ranking) == 2
+        pipeline.rebuild_derived()
+        assert len(pipeline.search("cost of glasses").ranking) == 2
 
 
 def test_a_chunk_that_the_index_no_longer_has_is_compared_by_its_text(own_directory: Path) -> None:
