@@ -31,14 +31,6 @@ def best(scores: Scores, rows: Rows, *, k: int) -> tuple[Rows, Scores]:
     return rows[order], scores[order]
 
 
-def kth_highest(scores: Scores, k: int) -> float:
-    """The `k`-th highest of some finite scores; the lowest where there are fewer."""
-    if len(scores) <= k:
-        return float(scores.min())
-    among = scores[scores >= _floor(scores, k)]
-    return float(np.partition(among, len(among) - k)[len(among) - k])
-
-
 def _floor(scores: Scores, k: int) -> float:
     """What at least `k` of the scores reach: the k-th highest of the maxima of blocks, far quicker than sorting all."""
     blocks = len(scores) // BLOCK

@@ -73,8 +73,45 @@ def test_bounds_of_several_blocks_leave_few_rows_to_score(monkeypatch: pytest.Mo
     vectors = rng.standard_normal((2500, 384)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     left = Bounds(segmented(vectors, np.ones(2500, np.bool_), cut=900)).among(vectors[7], k=10)
+    assert left is not None
     assert 7 in left
-    assert len(left) < 500
+    assert len(left) < 80
+
+
+def test_rows_that_codes_cannot_tell_apart_are_left_to_a_full_scan() -> None:
+    rng = np.random.default_rng(4)
+    near = 1 + 1e-4 * rng.standard_normal((500, 8)).astype(np.float32)
+    vectors = segmented(near, np.ones(500, np.bool_), cut=100)
+    assert Bounds(vectors).among(near[0], k=3) is None
+    index = ExactIndex(vectors)
+    index._bounds = Bounds(vectors)
+    (hits,) = index.search(near[:1], k=3, allowed=None)
+    assert hits.rows.tolist() == np.argsort(-np.vecdot(near, near[0]), kind="stable")[:3].tolist()
+
+
+def test_products_of_codes_are_exact_at_their_largest() -> None:
+    vectors = np.ones((9, 384), np.float32)
+    vectors[1:4] *= -1
+    found, places = Bounds(segmented(vectors, np.ones(9, np.bool_), cut=4))._search(np.full(384, -127, np.float32), 9)
+    assert sorted(places[:3].tolist()) == [1, 2, 3]
+    assert found.tolist() == [384 * 127 * 127] * 3 + [-384 * 127 * 127] * 6
+
+
+def test_vectors_that_are_not_numbers_are_never_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rag.index.exact.WARMED", 1)
+    vectors = np.eye(8, dtype=np.float32)
+    vectors[3, 3] = np.nan
+    index = ExactIndex(segmented(vectors, np.ones(8, np.bool_), cut=4))
+    index.warm_up()
+    assert index._bounds is None
+
+
+def test_the_number_of_threads_of_faiss_stays_as_it_was() -> None:
+    import faiss
+
+    before = faiss.omp_get_max_threads()
+    Bounds(segmented(np.eye(8, dtype=np.float32), np.ones(8, np.bool_), cut=4)).among(np.ones(8, np.float32), k=1)
+    assert faiss.omp_get_max_threads() == before
 
 
 def test_what_a_query_may_not_see_is_left_out_after_warming_up(monkeypatch: pytest.MonkeyPatch) -> None:
