@@ -23,7 +23,8 @@ BLOCK = 16_384  # rows coded at a time
 SUMMED = 1024  # rows in double precision at a time: they stay in the processor's cache
 STEPS = 127
 TINY = 1e-30  # in place of a largest number of 0
-DEPTH = 8  # times `k` rows are taken by their codes: where the margin reaches beyond, a full scan tells as quickly
+DEPTH = 8  # times `k` rows are taken by their codes, or
+SHARE = 40  # one of so many of all, whichever is more: where the margin reaches beyond, a full scan decides
 
 
 class Bounds:
@@ -65,13 +66,13 @@ class Bounds:
     def among(self, query: Vectors, *, k: int) -> Rows | None:
         """Live rows, ascending, that hold all whose score is among the `k` highest, ties included.
 
-        ``None``: they may be more than `DEPTH` times `k`.
+        ``None``: they may be more than `DEPTH` times `k`, and than one of `SHARE` of all.
         """
         if len(self.rows) <= k:
             return self.rows
         scale = max(float(np.abs(query).max()), TINY) / STEPS
         codes = np.rint(query / np.float32(scale))
-        scores, places = self._search(codes, min(DEPTH * k, len(self.rows)))
+        scores, places = self._search(codes, min(max(DEPTH * k, len(self.rows) // SHARE), len(self.rows)))
         near, off = scale * _norm(codes), _norm(query - np.float32(scale) * codes)
         margin = near * self._error + off * self._norm
         margin += self._rounding * (near + _norm(query)) * (self._norm + self._error)
