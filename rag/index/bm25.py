@@ -27,7 +27,7 @@ class Bm25Index:
         analyzer: Analyzer,
         *,
         variant: Variant = "lucene",
-        k1: float = 1.5,
+        k1: float = 1.2,
         b: float = 0.75,
         delta: float = 0.5,
     ) -> None:

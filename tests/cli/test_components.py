@@ -41,7 +41,8 @@ def test_json_has_a_line_for_each_component() -> None:
     rows = [json.loads(line) for line in rag("fuse", "--json").splitlines()]
     assert [row["name"] for row in rows] == [*registry.names("fuse")]
     (rrf,) = [row for row in rows if row["name"] == "rrf"]
-    assert rrf["options"][1] == {
+    (constant,) = [option for option in rrf["options"] if option["name"] == "constant"]
+    assert constant == {
         "name": "constant",
         "values": "whole number, at least 1",
         "default": "60",

@@ -109,7 +109,7 @@ class Quoting:
     def __init__(self) -> None:
         self.prompts: list[Prompt] = []
 
-    def start(self, prompts: Sequence[Prompt]) -> Quoting:
+    def start(self, prompts: Sequence[Prompt], *, logprobs: bool = False) -> Quoting:
         self.prompts += prompts
         return self
 

@@ -37,10 +37,11 @@ def pipeline(own_directory: Path) -> Pipeline:
     for turn, kind in enumerate(KINDS):
         Path(kind).mkdir()
         own = [f"{kind}{n}" for n in range(3 * TOPICS)]
-        documents += [{"_id": name, "title": "", "text": f"d{at % TOPICS} {kind}"} for at, name in enumerate(own)]
+        mine = [{"_id": name, "title": "", "text": f"d{at % TOPICS} {kind}"} for at, name in enumerate(own)]
+        documents += mine
         asked = [{"_id": f"q{n}", "text": f"{kind} q{n % TOPICS} w{random.integers(50)}"} for n in range(210)]
         judged = [(n, d) for n in range(210) for d in range(3 * TOPICS) if d % TOPICS == (n + turn) % TOPICS]
-        Path(kind, "corpus.jsonl").write_text("")
+        Path(kind, "corpus.jsonl").write_text("\n".join(map(json.dumps, mine)))
         Path(kind, "queries.jsonl").write_text("\n".join(map(json.dumps, asked)))
         Path(kind, "qrels.tsv").write_text("\n".join(f"q{n}\t{kind}{d}\t1" for n, d in judged))
     Path("corpus.jsonl").write_text("\n".join(map(json.dumps, documents)))
