@@ -39,6 +39,8 @@ class TransformersModelSpec(LanguageModelSpec):
     """Draw from the most probable tokens that have this share together; without effect at temperature 0."""
     max_tokens: int = Field(512, ge=1)
     """How long a reply may get."""
+    end_circles: bool = True
+    """End a reply that says the same three times in a row, as small models do; one by schema goes on."""
     context_tokens: int | None = Field(None, ge=256)
     """The window, prompt and reply together; empty: the model's own. Evidence that does not fit is left out."""
     concurrency: int = Field(8, ge=1, le=256)
@@ -79,6 +81,7 @@ class TransformersModelSpec(LanguageModelSpec):
             temperature=self.temperature,
             top_p=self.top_p,
             max_tokens=self.max_tokens,
+            end_circles=self.end_circles,
             concurrency=self.concurrency,
             reuse=self.reuse,
             compress_cache=self.compress_cache,

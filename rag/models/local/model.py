@@ -20,6 +20,7 @@ from rag.models.llm import AS_SET, Choice, Completion, Message, Sampling
 from rag.models.local.ahead import Ahead
 from rag.models.local.attending import READ_TOKENS, Asked, attention, reading, writing
 from rag.models.local.chat import Chat, ChatText
+from rag.models.local.circles import Circles
 from rag.models.local.compressing import LOOKING, refuse, smaller
 from rag.models.local.grammar import Grammar, grammar_tokenizer
 from rag.models.local.loading import Loaded, Loader
@@ -45,6 +46,7 @@ class TransformersModel:
 
     Args:
         top_p: for a temperature above 0 (`rag.models.local.sampler.Sampler`).
+        end_circles: end a reply that says one stretch over and over (`rag.models.local.circles`); one by schema is not.
         concurrency: how many replies are written together; 1 where a layer is not attention, and with
             `compress_cache`.
         reuse: how the keys and values of `Message.passages` are kept and used again; ``None`` reads every prompt anew.
@@ -63,6 +65,7 @@ class TransformersModel:
         temperature: float = 0.0,
         top_p: float = 1.0,
         max_tokens: int = 512,
+        end_circles: bool = False,
         concurrency: int = 8,
         reuse: ReuseSpec | None = None,
         compress_cache: CompressCacheSpec | None = None,
@@ -71,6 +74,7 @@ class TransformersModel:
         self.temperature = temperature
         self.top_p = top_p
         self.max_tokens = max_tokens
+        self.end_circles = end_circles
         self._concurrency = concurrency
         self.reuse = reuse
         self.compress_cache = compress_cache
@@ -108,6 +112,7 @@ class TransformersModel:
             ends=loaded.ends,
             max_tokens=sampling.max_tokens or self.max_tokens,
             window=loaded.window,
+            circles=Circles() if self.end_circles and sampling.schema is None else None,
         )
         with closing(self.worker.write(request)) as pieces:
             yield from pieces

@@ -17,6 +17,7 @@ from transformers.cache_utils import Cache
 
 from rag.errors import BackendError
 from rag.models.local.batch import Batch, Row
+from rag.models.local.circles import Circles
 from rag.models.local.reply_text import Detokeniser, StopStrings
 from rag.models.local.sampler import Sampler
 from rag.types import Token, Usage
@@ -38,7 +39,7 @@ class Prompt:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A reply to write: `read` reads the prompt, in the worker's thread."""
+    """A reply to write: `read` reads the prompt, in the worker's thread. `circles` may end it early."""
 
     read: Callable[[], Prompt]
     sampler: Callable[[], Sampler]
@@ -47,6 +48,7 @@ class Request:
     ends: frozenset[int]
     max_tokens: int
     window: int
+    circles: Circles | None = None
 
 
 Given: TypeAlias = Token | Usage | Exception
@@ -88,6 +90,9 @@ class Reply:
         if self._stops.found:
             return self._end()
         if self._sampler.finished:
+            return self._end()
+        if self.request.circles is not None and self.request.circles.take(drawn.token):
+            logger.warning("the reply went in circles and was ended at %d tokens", self._written)
             return self._end()
         if self._written >= self._limit:
             logger.warning("the reply was cut at %d tokens", self._written)
