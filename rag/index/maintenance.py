@@ -1,4 +1,4 @@
-"""Work on a whole index: merging its segments, making its terms or its vectors anew. Readers see all of it or nothing."""
+"""Work on a whole index: merging its segments, making its terms or vectors anew. Readers see all of it or nothing."""
 
 from __future__ import annotations
 
