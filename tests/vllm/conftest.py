@@ -17,7 +17,7 @@ from rag.testing.vllm_server import VllmServer
 
 BLOCK = 32  # tokens; the smallest grid that vLLM's kernels for CPUs like
 CACHE_GIB = 0.125
-WINDOW = 2048
+WINDOW = 4096
 
 ABSENT = "vLLM IS NOT INSTALLED: nothing here was tested against the real engine; `make test-vllm` installs and runs it"
 

@@ -34,10 +34,9 @@ def tokenizer(tiny: Path) -> PreTrainedTokenizerBase:
 
 
 def settled(model: VllmModel) -> EngineMetrics:
-    """The engine's counters when they have counted what was asked before: they do so just behind the reply."""
-    model.complete([Message("user", "Wait.")])
-    seen = [model.metrics(), model.metrics()]
-    while seen[-1] != seen[-2] or seen[-1].running:
+    """The engine's counters when they have counted what was asked before: for a second they have not moved."""
+    seen = [model.metrics()]
+    while len(seen) < 6 or len(set(seen[-6:])) > 1 or seen[-1].running:
         time.sleep(0.2)
         seen.append(model.metrics())
     return seen[-1]
@@ -120,14 +119,14 @@ def test_choosing_gives_the_probability_of_each_option(model: VllmModel) -> None
 
 
 def test_a_caller_that_leaves_takes_its_request_out_of_the_engine(model: VllmModel) -> None:
-    long = Sampling(max_tokens=1200)
-    assert model.complete(LONG, long).usage.completion_tokens == 1200  # the premise
+    long = Sampling(max_tokens=3000)
+    assert model.complete(LONG, long).usage.completion_tokens == 3000  # the premise
     before = model.metrics().generated_tokens
     stream = model.stream(LONG, long)
     next(stream)
     stream.close()  # type: ignore[attr-defined]  # a generator
     assert until(lambda: model.metrics().running == 0)
-    assert model.metrics().generated_tokens - before < 1200
+    assert model.metrics().generated_tokens - before < 3000
 
 
 def test_a_prompt_longer_than_the_window_is_refused_by_name(model: VllmModel) -> None:
@@ -144,7 +143,7 @@ def test_tokens_are_those_of_the_models_own_tokenizer(
         whole = tokenizer.apply_chat_template(turns, add_generation_prompt=True, return_dict=False)
         assert model.prompt(chat) == whole
         assert model.prompt_tokens(chat) == len(whole)
-    assert model.window == 2048
+    assert model.window == 4096
 
 
 def test_an_engine_that_died_is_a_clear_error_and_loaded_again_and_closing_ends_its_processes(tiny: Path) -> None:

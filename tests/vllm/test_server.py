@@ -20,7 +20,7 @@ from rag.testing.vllm_server import VllmServer, children, until
 from rag.types import Token, Usage
 
 REQUESTS, CALLERS, DISTINCT = 1000, 32, 125
-LONG = 1500  # tokens of a reply; seconds of work
+LONG = 3000  # tokens of a reply; seconds of work
 WORDS = ["dogs", "owls", "robin", "mice", "sentence", "leave", "March", "night", "gato", "barks", "hunt", "days"]
 
 PIPELINE = """
@@ -42,7 +42,7 @@ def client(server: VllmServer, *, max_tokens: int = 24, retries: int = 0) -> Ite
         base_url=server.base_url,
         model=server.name,
         max_tokens=max_tokens,
-        context_tokens=2048,
+        context_tokens=4096,
         concurrency=CALLERS,
         continues=True,
         timeout_seconds=300,
@@ -167,7 +167,7 @@ def test_a_killed_server_is_a_clear_error_and_works_again_when_it_is_back(server
         assert failed.value.hint == "is the server running at that address?"
         printed = server.start()
         assert model.complete(chat).text == before
-    assert yaml.safe_load(printed)["llm"]["context_tokens"] == 2048
+    assert yaml.safe_load(printed)["llm"]["context_tokens"] == 4096
 
 
 def test_a_terminated_command_stops_the_server_and_all_its_processes(server: VllmServer) -> None:
