@@ -1,12 +1,14 @@
 """Attention reranking by a local model: quality with all heads and with detected ones, calibrated or not; time; memory.
 
     python benchmarks/attention.py [--model benchmarks/microlm/model] [--contexts 100] [--documents 20]
+    python benchmarks/attention.py --model FOLDER --data BEIR/hotpotqa --index INDEX [--found heads.json] [--heads 16]
 
 Quality: contexts of the micro model's task, chunks in random order; the mean reciprocal rank of the best gold chunk,
 the reranker being the one a pipeline runs. Heads are detected on other contexts (`rag heads detect`, ndcg). Time:
 against a listwise reply by the same model over the same documents, as long as a permutation of them, on a Llama of
 random weights, since neither needs to be right. Memory: the peak of the process while attention is read, less what it
 held for a short one, at growing lengths; whole maps would take layers x heads x tokens squared. The last line sums up.
+With `--data`, any trained model reranks what is found for real questions instead (attention_real.py).
 """
 
 from __future__ import annotations
@@ -22,11 +24,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from attention_real import reranked
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
 sys.path.insert(0, str(Path(__file__).parent))
 from microlm import data
 
+from rag.library import read
 from rag.models.attention import AttentionPrompt, Head
 from rag.models.attention_heads import DetectedHeads
 from rag.models.attention_prompt import FIELDS, attention_prompt
@@ -55,12 +59,21 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--json", type=Path, help="append one JSON line a row")
+    parser.add_argument("--data", type=Path, help="a set in BEIR's layout: rerank what `hybrid` finds in it")
+    parser.add_argument("--index", type=Path, help="for --data: the index of its corpus")
+    parser.add_argument("--found", type=Path, action="append", default=[], help="for --data: of `rag heads detect`")
     arguments = parser.parse_args()
-    rows = quality(arguments) + timing(arguments)
+    if arguments.data is not None and arguments.index is None:
+        parser.error("--data needs --index")
+    rows = quality(arguments) + timing(arguments) if arguments.data is None else real(arguments)
     if arguments.json:
         with arguments.json.open("a", encoding="utf-8") as out:
             out.writelines(json.dumps(row) + "\n" for row in rows)
     best = max((row for row in rows if "mrr" in row), key=lambda row: float(row["mrr"]))
+    if arguments.data is not None:
+        before = next(row for row in rows if row["case"] == "candidates")
+        print(f"in short: MRR {before['mrr']:.3f} as found, {best['mrr']:.3f} at best, with {best['case']}")
+        return
     timed = next(row for row in rows if "saved" in row)
     print(
         f"in short: MRR {best['mrr']:.3f} with {best['case']}; {timed['saved']:.0%} less time than a listwise reply "
@@ -131,6 +144,24 @@ def _mrr(
 
 def _named(detected: DetectedHeads, count: int) -> str:
     return ", ".join(f"{head} {score:.3f}" for head, score in detected.scores[:count])
+
+
+def real(arguments: argparse.Namespace) -> list[dict[str, float | str]]:
+    model = TransformersModel(Loader(str(arguments.model), device="cpu"))
+    try:
+        return reranked(
+            model,
+            Template.parse(read("prompts", "attend"), name="attend", fields=FIELDS),
+            data=arguments.data,
+            index=arguments.index,
+            questions=arguments.contexts,
+            documents=arguments.documents,
+            files=arguments.found,
+            heads=arguments.heads,
+            seed=arguments.seed,
+        )
+    finally:
+        model.close()
 
 
 # ---- time and memory
