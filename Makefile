@@ -37,7 +37,7 @@ INDEXES ?= .ragloom/bench
 bench: bench-quality bench-speed bench-stages
 
 bench-quality: install-dev
-	$(BIN)/python benchmarks/quality.py $(DATA)
+	$(BIN)/python benchmarks/quality.py $(DATA) --indexes $(INDEXES)
 
 bench-speed: install-dev
 	$(BIN)/python benchmarks/speed.py $(if $(PEER),--peer-python $(PEER))

@@ -1,10 +1,10 @@
 """Retrieval quality on BEIR-layout sets: our sparse, dense and hybrid retrieval, each beside its reference.
 
-    python benchmarks/quality.py DATA_DIR [--sets hotpotqa,cranfield] [--json results.jsonl]
+    python benchmarks/quality.py DATA_DIR [--sets hotpotqa,cranfield] [--indexes INDEXES] [--json results.jsonl]
 
 Every set is ingested by the shipped pipelines with their defaults (`sparse` for BM25 alone, else `hybrid`); documents
-are title and text. A document's score is its best chunk's. Columns: nDCG@10 of BM25 alone, dense alone, and both fused,
-the default last.
+are title and text; an index of the set in INDEXES, made by `hybrid`, is copied and brought up to date. A document's
+score is its best chunk's. Columns: nDCG@10 of BM25 alone, dense alone, and both fused, the default last.
 References: `index` is the BM25 figure of DATA_DIR/INDEX.md, if that is there; `exact` compares the query with every
 vector by hand; `raw` is the common hand-made hybrid: RRF of bm25s with its defaults and of vectors of whole passages,
 each cut at the encoder's window. All vectors are ours (a test holds them equal to those of torch to 1e-5). The last
@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import json
 import re
+import shutil
 import tempfile
 import time
 from collections.abc import Callable, Mapping
@@ -47,13 +48,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
     parser.add_argument("--sets", default=SETS)
+    parser.add_argument("--indexes", type=Path, help="a folder that may hold an index for each set, by its name")
     parser.add_argument("--json", type=Path, help="append one JSON line a set and system")
     arguments = parser.parse_args()
     published = published_bm25(arguments.data / "INDEX.md")
     names = arguments.sets.split(",")
     table: dict[str, dict[str, float]] = {}
     for name in names:
-        figures = measure(arguments.data / name)
+        made = None if arguments.indexes is None else arguments.indexes / name
+        figures = measure(arguments.data / name, made if made is not None and made.is_dir() else None)
         if name in published:
             figures["index"] = {"nDCG@10": published[name]}
         table[name] = {system: values["nDCG@10"] for system, values in figures.items()}
@@ -84,11 +87,14 @@ def summary(table: Mapping[str, Mapping[str, float]]) -> str:
     return f"mean nDCG@10: {means}; " + "; ".join(pairs)
 
 
-def measure(folder: Path) -> dict[str, dict[str, float]]:
-    """nDCG@10, R@10, R@100 of each system on one set."""
+def measure(folder: Path, made: Path | None) -> dict[str, dict[str, float]]:
+    """nDCG@10, R@10, R@100 of each system on one set; `made` is an index of it to begin with."""
     queries, qrels = load(folder)
     figures: dict[str, dict[str, float]] = {}
-    with tempfile.TemporaryDirectory() as index:
+    with tempfile.TemporaryDirectory() as temporary:
+        index = f"{temporary}/hybrid"
+        if made is not None:
+            shutil.copytree(made, index)
         common = [
             f"ingest.load=[{{use: rows, path: {json.dumps(str(folder / 'corpus.jsonl'))}}}]",
             f"ingest.index.path={json.dumps(index)}",
@@ -99,7 +105,7 @@ def measure(folder: Path) -> dict[str, dict[str, float]]:
                 print(f"  not indexed: {failure.source}: {failure.reason}")
             figures |= references(folder, pipeline, queries, qrels)
         words = Pipeline.from_yaml(
-            "sparse", overrides=[common[0], f"ingest.index.path={json.dumps(index + '/sparse')}", *DEEP]
+            "sparse", overrides=[common[0], f"ingest.index.path={json.dumps(temporary + '/sparse')}", *DEEP]
         )
         words.ingest()
         systems = {"sparse": words}
