@@ -111,11 +111,8 @@ class VllmModel:
         return Choice(probabilities(shares[0] if shares else {}, options), usage)
 
     def metrics(self) -> EngineMetrics:
-        """What the engine counts; of every model of this name in the program, since its engine was loaded."""
-        from prometheus_client import REGISTRY, generate_latest
-
-        self.engine.load()
-        return parse_metrics(generate_latest(REGISTRY).decode(), model=self.name)
+        """What the engine has counted since it was loaded."""
+        return parse_metrics(self.engine.counters())
 
     def close(self) -> None:
         """End the engine and free its memory."""

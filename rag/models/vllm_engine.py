@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, TypeVar
 from rag.errors import BackendError, MissingExtraError, ModelError, ModelNotFoundError
 
 if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry
     from vllm import RequestOutput, SamplingParams
     from vllm.v1.engine.async_llm import AsyncLLM
 
@@ -65,6 +66,7 @@ class VllmEngine:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: Thread | None = None
         self._engine: AsyncLLM | None = None
+        self._counters: CollectorRegistry | None = None
         self._numbers = count()
 
     def load(self) -> AsyncLLM:
@@ -89,6 +91,15 @@ class VllmEngine:
         finally:
             request.cancel()  # if it still runs, the engine drops it
 
+    def counters(self) -> str:
+        """What the engine has counted since it was loaded, as Prometheus text."""
+        from prometheus_client import generate_latest
+
+        self.load()
+        assert self._counters is not None
+        text: str = generate_latest(self._counters).decode()
+        return text
+
     def close(self) -> None:
         """End the engine's process, which frees its memory; the next request would load it again."""
         with self._lock:
@@ -106,13 +117,15 @@ class VllmEngine:
         self._thread = Thread(target=self._loop.run_forever, name="rag-vllm", daemon=True)
         self._thread.start()
         try:
-            return self.submit(_load(arguments)).result()
+            engine = self.submit(_load(arguments)).result()
         except Exception as error:  # whatever a wrong model, too little memory or a missing kernel raises
             self._stop_loop()
             raise ModelError(
                 f"vLLM cannot load {self.model!r}: {_last_line(error)}",
                 hint="its own log on standard error says more; VLLM_LOGGING_LEVEL=INFO says everything",
             ) from error
+        self._counters = _counters()
+        return engine
 
     def _weights(self) -> str:
         """The folder that holds the model; fetched from the hub only where that is allowed."""
@@ -186,6 +199,17 @@ async def _load(arguments: Mapping[str, object]) -> AsyncLLM:
     transfer = arguments.get("kv_transfer_config")
     made = {"kv_transfer_config": KVTransferConfig(**transfer)} if isinstance(transfer, dict) else {}
     return AsyncLLM.from_engine_args(AsyncEngineArgs(**{**arguments, **made}))
+
+
+def _counters() -> CollectorRegistry:
+    """The counters of the engine loaded last. vLLM takes them out of the common registry when it loads another one."""
+    from prometheus_client import REGISTRY, CollectorRegistry
+
+    own = CollectorRegistry()
+    for collector in list(REGISTRY._collector_to_names):  # as vLLM itself finds them
+        if getattr(collector, "_name", "").startswith("vllm:"):
+            own.register(collector)
+    return own
 
 
 async def _pump(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-_SAMPLE = re.compile(r"^vllm:(\w+)(?:\{([^}]*)\})? (\S+)", re.MULTILINE)
+_SAMPLE = re.compile(r"^vllm:(\w+)(?:\{[^}]*\})? (\S+)", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,20 +40,15 @@ class EngineMetrics:
         return self.prefix_hits / self.prefix_queries if self.prefix_queries else 0.0
 
 
-def parse_metrics(text: str, *, model: str | None = None) -> EngineMetrics:
-    """Read them from the Prometheus text of ``/metrics``, summed over the engines of a server.
+def parse_metrics(text: str) -> EngineMetrics:
+    """Read them from Prometheus text, that of ``/metrics``, summed over its engines.
 
-    Args:
-        model: only of the engine that serves this name; ``None`` takes all.
-
-    >>> text = 'vllm:num_requests_running{engine="0",model_name="m"} 2.0'
-    >>> parse_metrics(text).running, parse_metrics(text, model="other").running
-    (2, 0)
+    >>> parse_metrics('vllm:num_requests_running{engine="0",model_name="m"} 2.0').running
+    2
     """
     sums: dict[str, float] = {}
-    for name, labels, value in _SAMPLE.findall(text):
-        if model is None or f'model_name="{model}"' in labels:
-            sums[name] = sums.get(name, 0.0) + float(value)
+    for name, value in _SAMPLE.findall(text):
+        sums[name] = sums.get(name, 0.0) + float(value)
     return EngineMetrics(
         running=int(sums.get("num_requests_running", 0)),
         waiting=int(sums.get("num_requests_waiting", 0)),

@@ -45,14 +45,13 @@ vllm:generation_tokens_total{engine="0",model_name="a"} 37.0
 """
 
 
-def test_metrics_are_read_from_prometheus_text_for_one_model_or_all() -> None:
-    found = parse_metrics(METRICS, model="a")
-    assert (found.running, found.waiting, found.cache_share) == (3, 2, 0.25)
+def test_metrics_are_read_from_prometheus_text_summed_over_engines() -> None:
+    found = parse_metrics(METRICS)
+    assert (found.running, found.waiting, found.cache_share) == (4, 2, 0.25)
     assert (found.prefix_queries, found.prefix_hits, found.hit_rate) == (400, 100, 0.25)
     assert (found.external_queries, found.external_hits) == (300, 64)
     assert (found.prompt_tokens, found.generated_tokens) == (400, 37)
-    assert parse_metrics(METRICS).running == 4
-    assert parse_metrics("", model="a").hit_rate == 0.0
+    assert parse_metrics("").hit_rate == 0.0
 
 
 def test_the_engine_gets_prefix_caching_safetensors_and_no_remote_code_by_default() -> None:

@@ -45,6 +45,16 @@ def test_what_one_engine_gave_a_connector_another_finds_and_says_so(tiny: Path, 
     second.close()
 
 
+def test_an_engine_goes_on_counting_when_another_one_is_loaded(model: VllmModel, tiny: Path, tmp_path: Path) -> None:
+    model.complete(LONG)
+    other = engine(tiny, tmp_path)
+    other.complete(LONG)
+    before = model.metrics().prompt_tokens
+    asked = model.complete(LONG).usage.prompt_tokens
+    assert until(lambda: model.metrics().prompt_tokens - before == asked)
+    other.close()
+
+
 @pytest.mark.parametrize("options", ["offload_gib: 1", "kv_transfer: {connector: OffloadingConnector}"])
 def test_offloading_is_refused_with_the_pipeline_on_a_vllm_for_cpus(tiny: Path, options: str) -> None:
     from vllm.platforms import current_platform
