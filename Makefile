@@ -61,6 +61,8 @@ bench-kv: install-dev
 	$(BIN)/python benchmarks/kv.py zipf $(INDEXES)/2wikimultihopqa $(DATA)/2wikimultihopqa
 	$(BIN)/python benchmarks/kv.py store
 	$(BIN)/python benchmarks/kv.py one-prefill
+	$(BIN)/python benchmarks/kv_compress.py answers --contexts 8
+	$(BIN)/python benchmarks/kv_compress.py speed --rounds 1 --keep 0.25
 
 bench-attention: install-dev
 	$(BIN)/python benchmarks/attention.py

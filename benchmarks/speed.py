@@ -22,7 +22,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -65,7 +65,11 @@ def main() -> None:
         if "ingest" in parts:
             goals += ingest(work, passages[:3000])
         if "text" in parts:
-            goals += text(work)
+            made = (made_passages(500, seed=number) for number in range(40))
+            goals += text(work / "made", "made of words that are new in each file", made)
+            if arguments.data:
+                real = (passages[at : at + 500] for at in range(0, len(passages), 500))
+                goals += text(work / "real", "real passages", real)
         if "memory" in parts:
             goals += memory(work)
     missed = [goal for goal in goals if not (goal[1] <= goal[3] if goal[2] == "<=" else goal[1] >= goal[3])]
@@ -180,13 +184,12 @@ def ingest(work: Path, passages: Sequence[str]) -> list[Goal]:
     return [("ingest / embedder alone, throughput", statistics.median(ratios), ">=", 0.9)]
 
 
-def text(work: Path) -> list[Goal]:
-    """Reading, parsing and cutting of plain text files, without embedding."""
-    folder = work / "texts"
+def text(folder: Path, what: str, texts: Iterable[Sequence[str]]) -> list[Goal]:
+    """Reading, parsing and cutting of plain text files, without embedding. Each file holds the passages of one item."""
     folder.mkdir()
     total = 0
-    for number in range(40):
-        body = "\n\n".join(made_passages(500, seed=number))
+    for number, passages in enumerate(texts):
+        body = "\n\n".join(passages)
         (folder / f"{number}.txt").write_text(body, encoding="utf-8")
         total += len(body.encode())
     from rag.load.worker import ParserPool
@@ -205,8 +208,8 @@ def text(work: Path) -> list[Goal]:
                 assert not isinstance(document, Exception), document
                 chunks += len(chunker.chunk(document))
     rate = total / 1e6 / (time.perf_counter() - started)
-    print(f"text: {total / 1e6:.1f} MB into {chunks} chunks")
-    return [("parse and chunk plain text, MB/s", rate, ">=", 5)]
+    print(f"{what}: {total / 1e6:.1f} MB into {chunks} chunks")
+    return [(f"parse and chunk plain text, {what}, MB/s", rate, ">=", 5)]
 
 
 def memory(work: Path) -> list[Goal]:

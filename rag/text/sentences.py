@@ -10,11 +10,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+_LATIN = ".!?…؟۔։።‽"
+_OTHER = "。！？｡︒।॥။។"
 _CLOSING = "\"'”’»›)]}」』】）》〉〕］｝〗"
 _OPENING = "\"'“‘„«‹([{「『【（《〈¿¡*_"
+_ANY_STOP = re.compile(rf"[{_LATIN}{_OTHER}]")  # one set of characters is found several times faster than `_STOP`
 _STOP = re.compile(
-    rf"(?P<latin>[.!?…؟۔։።‽]+)[{re.escape(_CLOSING)}*_]*(?:\[\d{{1,3}}\])*(?=\s|\Z)"
-    rf"|(?P<other>[。！？｡︒।॥။។]+)(?:[{re.escape(_CLOSING)}]+(?!と)|(?![{re.escape(_CLOSING)}]))"  # 「…。」と: he said
+    rf"(?P<latin>[{_LATIN}]+)[{re.escape(_CLOSING)}*_]*(?:\[\d{{1,3}}\])*(?=\s|\Z)"
+    rf"|(?P<other>[{_OTHER}]+)(?:[{re.escape(_CLOSING)}]+(?!と)|(?![{re.escape(_CLOSING)}]))"  # 「…。」と: he said
 )
 _LIST_ITEM = re.compile(r"\s*(?:[-*+•‣◦▪·–—][ \t]|(?:\d{1,3}|[A-Za-z])[.)][ \t]|\(\w{1,3}\)[ \t]|#{1,6} |[|>])")
 _BEFORE_NEXT = re.compile(rf"[\s{re.escape(_OPENING)}]*")
@@ -120,10 +123,15 @@ def _ended_on_purpose(line: str, following: str, width: int) -> bool:
 
 def _stops(text: str, start: int, end: int) -> Iterator[int]:
     """Offsets in ``(start, end)`` behind the stops that end a sentence."""
-    sentence = start
-    for match in _STOP.finditer(text, start, end):
+    sentence = at = start
+    while (found := _ANY_STOP.search(text, at, end)) is not None:
+        match = _STOP.match(text, found.start(), end)
+        if match is None:
+            at = found.end()
+            continue
+        at = match.end()
         if match["other"] or _ends_sentence(text, sentence, match, end):
-            sentence = match.end()
+            sentence = at
             yield sentence
 
 
