@@ -34,8 +34,18 @@ def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of the model. Its replies are as long as they may be, so that there is always work to stop."""
+    """The folder of the model. It does not end a reply by itself."""
     return make_tiny_llama(tmp_path_factory.mktemp("tiny"), window=WINDOW, endless=True)
+
+
+@pytest.fixture(scope="session")
+def steady(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model that takes some ten milliseconds for a token, as real ones do.
+
+    What `tiny` writes in one is faster than vLLM's server can send it: the server falls behind its engine, and may
+    hear of a caller that left when all is written.
+    """
+    return make_tiny_llama(tmp_path_factory.mktemp("steady"), hidden=512, layers=12, window=WINDOW, endless=True)
 
 
 @pytest.fixture(scope="session")
@@ -63,8 +73,18 @@ def model(tiny: Path) -> Iterator[VllmModel]:
 @pytest.fixture(scope="session")
 def server(tiny: Path) -> Iterator[VllmServer]:
     """vLLM behind ``rag serve-llm``."""
+    yield from serving(tiny)
+
+
+@pytest.fixture(scope="module")
+def steady_server(steady: Path) -> Iterator[VllmServer]:
+    """The same with the steady model."""
+    yield from serving(steady)
+
+
+def serving(folder: Path) -> Iterator[VllmServer]:
     options = ("--dtype", "float32", "--cache-gib", str(CACHE_GIB), "--block-tokens", str(BLOCK), "--eager")
-    made = VllmServer(tiny, *options)
+    made = VllmServer(folder, *options)
     made.start()
     yield made
     if made.runs:
