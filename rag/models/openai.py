@@ -182,6 +182,12 @@ class OpenAIModel:
             raise RequestFailed(
                 BackendError(f"{self.base_url}: the reply broke off after {len(reader.text)} characters")
             )
+        if reader.refused or reader.stopped_by == "content_filter":
+            said = f": {reader.refused[:300]}" if reader.refused else ""
+            raise RequestFailed(
+                BackendError(f"{self.base_url}: {self.model!r} or its server's filter refused to answer{said}"),
+                passing=False,
+            )
         if reader.stopped_by == "length" and not reader.text:
             raise RequestFailed(
                 BackendError(

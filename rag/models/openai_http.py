@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from threading import Lock
 
@@ -14,6 +14,9 @@ from rag.errors import BackendError, ConfigError
 from rag.models.llm import Json
 from rag.models.retry import RETRIED, retry_after
 from rag.models.sse import events
+
+LONGEST_CONNECT = 10.0  # seconds; a server that is there takes a connection at once, however busy it is
+SHOWN = 80  # characters of a reply that is none
 
 
 class RequestFailed(Exception):
@@ -57,11 +60,15 @@ class Connection:
             if "json" in response.headers.get("content-type", ""):
                 yield self._parsed(response.read().decode("utf-8", "replace"))
                 return
-            for payload in events(response.iter_bytes()):
+            beginning, found = bytearray(), False
+            for payload in events(_noted(response.iter_bytes(), beginning)):
+                found = True
                 if payload == "[DONE]":
                     yield None
                     return
                 yield self._parsed(payload)
+            if not found and beginning.strip() and not beginning.startswith(b":"):  # not even a keep-alive
+                raise self._foreign(beginning.decode("utf-8", "replace"))
 
     def whole(self, body: Mapping[str, Json]) -> dict[str, Json]:
         """The reply to a request that does not stream."""
@@ -82,12 +89,16 @@ class Connection:
     def _url(self) -> str:
         return f"{self.base_url}/chat/completions"
 
+    @property
+    def _connect_seconds(self) -> float:
+        return min(LONGEST_CONNECT, self.timeout_seconds)
+
     def _open(self) -> httpx.Client:
         with self._lock:
             if self._client is None:
                 # A proxy set for the outside world cannot reach a server on this machine.
                 outside = httpx.URL(self.base_url).host not in ("localhost", "127.0.0.1", "::1")
-                timeout = httpx.Timeout(self.timeout_seconds, connect=min(10.0, self.timeout_seconds))
+                timeout = httpx.Timeout(self.timeout_seconds, connect=self._connect_seconds)
                 # How many requests run at once is for who asks to say; waiting for a free connection is no silence.
                 limits = httpx.Limits(max_connections=None, max_keepalive_connections=None)
                 self._client = httpx.Client(timeout=timeout, limits=limits, trust_env=outside)
@@ -116,10 +127,13 @@ class Connection:
         except httpx.ConnectError as error:
             message, hint = f"cannot reach {self.base_url}: {error}", "is the server running at that address?"
             raise RequestFailed(BackendError(message, hint=hint)) from error
+        except httpx.ConnectTimeout as error:
+            message = f"cannot reach {self.base_url}: no connection after {self._connect_seconds:g} s"
+            raise RequestFailed(BackendError(message, hint="is the server running at that address?")) from error
         except httpx.TimeoutException as error:
             message = f"{self.base_url}: no answer for {self.timeout_seconds:g} s"
             raise RequestFailed(BackendError(message, hint="raise llm.timeout_seconds")) from error
-        except httpx.TransportError as error:
+        except httpx.RequestError as error:  # also a body that is not encoded as its header says
             raise RequestFailed(BackendError(f"{self.base_url}: the connection broke: {error}")) from error
 
     def _refused(self, response: httpx.Response) -> RequestFailed:
@@ -142,15 +156,36 @@ class Connection:
     def _parsed(self, payload: str) -> dict[str, Json]:
         try:
             parsed = json.loads(payload)
-        except ValueError as error:
-            raise RequestFailed(BackendError(f"{self.base_url}: not JSON in the reply: {payload[:80]!r}")) from error
+        except (ValueError, RecursionError) as error:
+            raise self._foreign(payload) from error
         if not isinstance(parsed, dict):
-            raise RequestFailed(
-                BackendError(f"{self.base_url}: expected a JSON object in the reply, got {payload[:80]!r}")
-            )
+            raise self._foreign(payload)
         if parsed.get("error"):
-            raise RequestFailed(BackendError(f"{self.base_url}: failed while answering: {_message(payload)}"))
+            failed = BackendError(f"{self.base_url}: failed while answering: {_message(payload)}")
+            status = _status(parsed["error"])
+            raise RequestFailed(failed, passing=status is None or status in RETRIED)
         return parsed
+
+    def _foreign(self, payload: str) -> RequestFailed:
+        """For a reply that is not of this API; a web page is the answer of something else, and stays that."""
+        page = payload.lstrip()[:SHOWN].lower().startswith(("<!doctype", "<html"))
+        kind = "found a web page" if page else "found no JSON object in it"
+        message = f"{self.base_url}: expected a model's reply, {kind}: {' '.join(payload.split())[:SHOWN]!r}"
+        hint = "does base_url end as the server's manual says (often /v1), and does no proxy answer for it?"
+        return RequestFailed(BackendError(message, hint=hint if page else ""), passing=not page)
+
+
+def _noted(pieces: Iterable[bytes], beginning: bytearray) -> Iterator[bytes]:
+    """The pieces; what they begin with is left in `beginning`."""
+    for piece in pieces:
+        beginning += piece[: max(0, 4 * SHOWN - len(beginning))]
+        yield piece
+
+
+def _status(error: Json) -> int | None:
+    """The status that an error inside a reply names (vLLM's ``code``), if it names one."""
+    code = error.get("code") if isinstance(error, dict) else None
+    return code if isinstance(code, int) and 400 <= code < 600 else None
 
 
 def _message(body: str) -> str:

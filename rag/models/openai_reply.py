@@ -19,10 +19,11 @@ class Piece:
 
 
 class ReplyReader:
-    """What has come of one reply so far."""
+    """What has come of one reply so far; `refused` is what some servers say in a field of its own instead of it."""
 
     def __init__(self) -> None:
         self.text = ""
+        self.refused = ""
         self.finished = False
         self.stopped_by = ""
         self.usage: Usage | None = None
@@ -40,9 +41,10 @@ class ReplyReader:
         if isinstance(reason, str):
             self.finished, self.stopped_by = True, reason
         part = choice.get("delta") or choice.get("message")
-        text = part.get("content") if isinstance(part, dict) else None
+        text, refused = (part.get("content"), part.get("refusal")) if isinstance(part, dict) else (None, None)
         text = text if isinstance(text, str) else ""
         self.text += text
+        self.refused += refused if isinstance(refused, str) else ""
         return Piece(text, tuple(listed_tokens(choice)))
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, Literal
+from urllib.parse import urlsplit
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from rag.config.spec import Spec
 from rag.models.language_model_spec import LanguageModelSpec
@@ -59,6 +60,15 @@ class OpenAIModelSpec(LanguageModelSpec):
     the model is asked to continue it, which not every model does to the letter."""
     prices: TokenPricesSpec | None = None
     """What tokens cost; shown with every answer. Empty: nothing is shown."""
+
+    @field_validator("base_url")
+    @classmethod
+    def _is_an_address(cls, url: str) -> str:
+        parts = urlsplit(url)
+        _ = parts.port  # read late: a ValueError where it is no number, or too large
+        if not parts.hostname:
+            raise ValueError("expected an address with a host, as http://localhost:8000/v1")
+        return url
 
     def build(self) -> LanguageModel:
         from rag.models.openai import OpenAIModel

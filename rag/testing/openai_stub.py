@@ -43,6 +43,7 @@ class Reply:
         cached: how many tokens of the prompt it says it had in its cache.
         pieces: the raw body to send, instead of what `text` would make; for broken streams.
         break_after: closes the connection after so many pieces.
+        stall_after: sends nothing after so many pieces until the server is closed.
         hang: sends nothing until the server is closed.
     """
 
@@ -56,6 +57,7 @@ class Reply:
     cached: int | None = None
     pieces: Sequence[bytes] | None = None
     break_after: int | None = None
+    stall_after: int | None = None
     hang: bool = False
 
 
@@ -122,10 +124,14 @@ class OpenAIStub:
         if reply.hang:
             self._closing.wait()
             return
-        streamed = bool(body.get("stream"))
+        streamed = bool(body.get("stream")) or reply.pieces is not None
         if reply.status == 200 and streamed:
             handler.start(200, {"Content-Type": "text/event-stream", **reply.headers})
             pieces = list(reply.pieces) if reply.pieces is not None else list(_events(request, reply))
+            if reply.stall_after is not None:
+                handler.write_chunked(pieces[: reply.stall_after], ended=False)
+                self._closing.wait()
+                return
             handler.write_chunked(pieces[: reply.break_after], ended=reply.break_after is None)
             return
         if reply.status == 200:
@@ -147,6 +153,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         if "Content-Length" not in headers:
             self.send_header("Transfer-Encoding", "chunked")
+            self.send_header("Connection", "close")  # or who asks next may just be using it
         self.end_headers()
 
     def write_chunked(self, pieces: Sequence[bytes], *, ended: bool) -> None:
