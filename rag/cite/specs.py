@@ -82,7 +82,7 @@ class CheckedSpec(CiterSpec):
     """Let an unsupported sentence name another of the given sources where that one supports it."""
 
     def missing(self) -> str | None:
-        from rag.models.weights import missing_package, missing_weights
+        from rag.config.weights import missing_package, missing_weights
 
         if self.nli is None:
             return None

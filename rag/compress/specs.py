@@ -355,7 +355,7 @@ class InfiniRetriSpec(CompressorSpec):
 
 
 def _missing(package: str, model: str, *, allow_download: bool) -> str | None:
-    from rag.models.weights import missing_package, missing_weights
+    from rag.config.weights import missing_package, missing_weights
 
     return missing_package(package, extra="hf") or missing_weights(model, allow_download=allow_download)
 

@@ -70,7 +70,13 @@ class OnnxSpec(EmbedderSpec):
         return self.dimension is None
 
     def missing(self) -> str | None:
-        return _missing_file(self.adapter)
+        from rag.config.weights import missing_weights
+        from rag.embed.hub import downloaded
+
+        # The default's own weights are looked for where they are used, so that a pipeline can be checked without them.
+        if self.model in ("minilm", "sentence-transformers/all-MiniLM-L6-v2") or downloaded(self.model).is_dir():
+            return _missing_file(self.adapter)
+        return missing_weights(self.model, allow_download=self.allow_download) or _missing_file(self.adapter)
 
     def build(self) -> Embedder:
         from rag.embed.onnx import OnnxEmbedder
@@ -114,7 +120,13 @@ class SentenceTransformersSpec(EmbedderSpec):
         return self.dimension is None
 
     def missing(self) -> str | None:
-        return _missing_file(self.adapter)
+        from rag.config.weights import missing_package, missing_weights
+
+        return (
+            missing_package("sentence_transformers", extra="hf")
+            or missing_weights(self.model, allow_download=self.allow_download)
+            or _missing_file(self.adapter)
+        )
 
     def build(self) -> Embedder:
         from rag.embed.sentence_transformers import SentenceTransformersEmbedder

@@ -335,7 +335,7 @@ class Doc2QuerySpec(AskingSpec):
     def missing(self) -> str | None:
         if self.cross_encoder is None:
             return None
-        from rag.models.weights import missing_package, missing_weights
+        from rag.config.weights import missing_package, missing_weights
 
         package = missing_package("sentence_transformers", extra="hf")
         return package or missing_weights(self.cross_encoder, allow_download=False)

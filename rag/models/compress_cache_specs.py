@@ -143,7 +143,7 @@ class DraftSpec(CompressCacheSpec):
     """Fetch missing weights from the Hugging Face hub."""
 
     def missing(self) -> str | None:
-        from rag.models.weights import missing_weights
+        from rag.config.weights import missing_weights
 
         return missing_weights(self.model, allow_download=self.allow_download)
 

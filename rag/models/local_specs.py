@@ -53,7 +53,7 @@ class TransformersModelSpec(LanguageModelSpec):
     one reply is written at a time. Empty: nothing is dropped."""
 
     def missing(self) -> str | None:
-        from rag.models.weights import missing_package, missing_weights
+        from rag.config.weights import missing_package, missing_weights
 
         return (
             missing_package("transformers", extra="hf")

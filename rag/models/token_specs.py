@@ -43,7 +43,7 @@ class TokenEncoderOptions(Spec):
     """For `model`: fetch missing weights from the Hugging Face hub."""
 
     def missing(self) -> str | None:
-        from rag.models.weights import missing_package, missing_weights
+        from rag.config.weights import missing_package, missing_weights
 
         if self.model is None:
             return None
@@ -78,7 +78,7 @@ class TokenEncoderOptions(Spec):
 
     def made_by(self, resources: HasEmbedder) -> str:
         """What tells its vectors from those of other encoders; what is kept of one is void for another."""
-        from rag.models.weights import fingerprint
+        from rag.config.weights import fingerprint
 
         if self.model is None:
             return str(resources.embedder.identity)

@@ -90,7 +90,7 @@ class VllmSpec(LanguageModelSpec):
         return self
 
     def missing(self) -> str | None:
-        from rag.models.weights import missing_package, missing_weights
+        from rag.config.weights import missing_package, missing_weights
 
         absent = missing_package("vllm", extra="vllm")
         if absent is not None:

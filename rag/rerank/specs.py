@@ -64,7 +64,7 @@ class PairModelSpec(ScoringSpec):
     """Fetch missing weights from the Hugging Face hub."""
 
     def missing(self) -> str | None:
-        from rag.models.weights import missing_package, missing_weights
+        from rag.config.weights import missing_package, missing_weights
 
         return missing_package("sentence_transformers", extra="hf") or missing_weights(
             self.model, allow_download=self.allow_download

@@ -124,7 +124,7 @@ class LearnedSparseSpec(RetrieverSpec):
     """Fetch missing weights from the Hugging Face hub."""
 
     def missing(self) -> str | None:
-        from rag.models.weights import missing_package, missing_weights
+        from rag.config.weights import missing_package, missing_weights
 
         return (
             missing_package("sentence_transformers", extra="hf")
@@ -157,10 +157,10 @@ class LearnedSparseSpec(RetrieverSpec):
 
     def open(self, reader: Reader, encoder: TermEncoder) -> LearnedSparseIndex:
         """The index over one generation; nothing is read or encoded yet."""
+        from rag.config.weights import fingerprint
         from rag.index.learned_sparse import LearnedSparseIndex
         from rag.index.parts import rowed
         from rag.index.seismic import SeismicOptions
-        from rag.models.weights import fingerprint
 
         weights = " ".join(filter(None, (fingerprint(self.model), self.revision)))
         made_by = f"{weights} terms={self.document_terms}"

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -59,6 +60,29 @@ def test_a_missing_extra_names_the_command(monkeypatch: pytest.MonkeyPatch) -> N
     with pytest.raises(MissingExtraError) as caught:
         SentenceTransformersEmbedder("owner/missing").embed_queries(["a"])
     assert caught.value.hint == 'pip install "ragloom[hf]"'
+
+
+@pytest.mark.parametrize("make", [OnnxSpec, SentenceTransformersSpec])
+def test_a_model_that_is_not_there_is_said_when_the_pipeline_is_read(
+    make: type[OnnxSpec | SentenceTransformersSpec], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HOME", str(tmp_path))
+    monkeypatch.setenv("RAGLOOM_CACHE", str(tmp_path))
+    assert "no weights of 'owner/missing'" in (make(model="owner/missing").missing() or "")
+    assert "there is no folder './missing'" in (make(model="./missing").missing() or "")
+    assert make(model="owner/missing", allow_download=True).missing() is None
+    assert make(model=str(tmp_path)).missing() is None
+    fetched = tmp_path / "hub" / "models--owner--missing" / "snapshots" / "1"
+    fetched.mkdir(parents=True)
+    (fetched / "config.json").touch()
+    assert make(model="owner/missing").missing() is None
+
+
+def test_a_default_encoder_without_weights_does_not_hinder_the_check_of_a_pipeline(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HOME", str(tmp_path))
+    assert OnnxSpec().missing() is None
 
 
 @pytest.mark.slow

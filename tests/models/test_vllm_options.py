@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, cast
 import pytest
 from pydantic import ValidationError
 
+from rag.config import weights
 from rag.errors import ConfigError, MissingExtraError
-from rag.models import vllm_specs, weights
+from rag.models import vllm_specs
 from rag.models.llm import MeasuringModel, Message
 from rag.models.vllm import VllmModel
 from rag.models.vllm_engine import VllmEngine

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rag.config.weights import missing_package
 from rag.errors import ModelError, ModelNotFoundError
 from rag.models.cross_encoder import SentenceTransformersCrossEncoder
-from rag.models.weights import missing_package
 from rag.pipeline.spec import PipelineSpec
 from rag.rerank.cross_encoder import CrossEncoderReranker
 from rag.rerank.reorder import is_sure, reordered
