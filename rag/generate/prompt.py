@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from rag.errors import ConfigError
 from rag.models.llm import Message
 from rag.models.passages import NO_ANSWER, Block, access_keys, earlier_turns, joined
-from rag.models.template import Template
+from rag.models.template import Template, as_data
 from rag.models.tokens import message_tokens
 from rag.types import Evidence, Prompt
 
@@ -42,8 +42,8 @@ def render(
     Where the prompt with all evidence has at most `tokens`, all is taken: one count of the whole. Otherwise evidence is
     taken whole, best score first, as much as fits beside the rest, each piece counted apart. What is taken stands in
     the given order under its number, so that a number always means the same source. What documents say is framed as
-    data and cannot break out of its frame. A draft is the last message. Of the earlier turns the newest are taken that
-    fit their budget.
+    data and cannot break out of its frame; nor can a question. A draft is the last message. Of the earlier turns the
+    newest are taken that fit their budget.
 
     Args:
         measure: how many tokens messages have as a prompt; by `count` where it is not given.
@@ -53,7 +53,7 @@ def render(
         ConfigError: not even one piece of evidence fits.
     """
     values = {
-        "question": prompt.question,
+        "question": as_data(prompt.question),
         "history": earlier_turns(_newest(prompt.history, budgets.history, count)),
         "no_answer": NO_ANSWER,
         "evidence": "",

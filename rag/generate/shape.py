@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 from rag.errors import ConfigError, MissingExtraError, StructureError
 from rag.models.llm import Json, LanguageModel, Message, Sampling
 from rag.models.replies import object_in
+from rag.models.template import as_data
 from rag.types import Usage
 
 TRIES = 2
@@ -99,7 +100,7 @@ def asked(model: LanguageModel, messages: Sequence[Message], sampling: Sampling,
         if not isinstance(found, Problems):
             return found, usage
         problems = found
-        listed = "\n".join(f"- {problem}" for problem in problems)
+        listed = "\n".join(f"- {as_data(problem)}" for problem in problems)  # they quote the reply
         again = f"That reply does not fit the schema:\n{listed}\nReply again with the JSON object, and nothing else."
         talk = [*messages, Message("assistant", reply.text), Message("user", again)]
     raise StructureError(

@@ -13,10 +13,10 @@ from rag.errors import PromptError
 from rag.models.llm import Message
 
 _RULE = re.compile(r"^---[ \t]*$", re.MULTILINE)
-_TAGS = "sources?|history|question|draft|sentence|system|user|assistant"
-_MARKUP = re.compile(
-    r"<(?=\s*/?\s*(?:sources?|history|question|system|user|assistant)\b|[|｜])"  # our tags, <|im_end|>, <｜User｜>
-    r"|<(?=/?(?:s|bos|eos|pad|unk|(?:start|end)_of_\w+|<\s*/?\s*SYS\s*>)>)|\[(?=/?(?:INST|AVAILABLE_TOOLS|TOOL_\w+)\])",
+_MARKUP = re.compile(  # our own tags, then marks of chat formats
+    r"<(?=\s*/?\s*(?:sources?|history|question|answer|draft|sentence|system|user|assistant)\b|[|｜])"
+    r"|<(?=/?(?:s|bos|eos|pad|unk|think|tool_\w+|(?:start|end)_of_\w+|(?:bos|eos)_token|<\s*/?\s*SYS\s*>)>)"
+    r"|\[(?=/?(?:INST|SYSTEM_PROMPT|AVAILABLE_TOOLS|TOOL_\w+|THINK)\])",
     re.IGNORECASE,
 )
 

@@ -72,7 +72,7 @@ class VllmModel:
         return int(self.engine.load().model_config.max_model_len)
 
     def count(self, text: str) -> int:
-        return len(self._loaded_encoder().encode(text))
+        return self._loaded_encoder().count(text)
 
     def prompt_tokens(self, messages: Sequence[Message]) -> int:
         prompt = self.prompt(messages)

@@ -9,6 +9,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Protocol
 
 from rag.models.llm import Message
+from rag.models.marks import Marks
 
 if TYPE_CHECKING:
     import tokenizers
@@ -40,6 +41,8 @@ class ChatEncoder:
     ids: a tokenizer cuts a text at its special tokens before anything else, so a prompt may be cut before one that
     does not look at what stands around it.
 
+    Special tokens are those of the chat format alone: as text in a message they are text.
+
     Args:
         chat_template: a Jinja template to use instead of the tokenizer's own.
     """
@@ -47,12 +50,18 @@ class ChatEncoder:
     def __init__(self, tokenizer: ChatTokenizer, *, chat_template: str | None = None) -> None:
         self.tokenizer = tokenizer
         self.chat_template = chat_template
+        self.marks = Marks.of(tokenizer)
         self._fast: tokenizers.Tokenizer | None = getattr(tokenizer, "backend_tokenizer", None)
         self._border = None if self._fast is None else _border(self._fast)
         self._begun: OrderedDict[str, list[int]] = OrderedDict()
         self._lock = Lock()
 
+    def count(self, text: str) -> int:
+        """How many tokens a text has in a message."""
+        return len(self.encode(self.marks.plain(text)))
+
     def encode(self, text: str) -> list[int]:
+        """The token ids of a text, in which special tokens are read as such."""
         if self._fast is not None:  # a third of the time: no state, and no offsets
             return list(self._fast.encode_batch_fast([text], add_special_tokens=False)[0].ids)
         with self._lock:  # encoding sets the tokenizer's state
@@ -64,6 +73,7 @@ class ChatEncoder:
         Raises:
             ValueError: the model has no chat format, or it refuses these messages.
         """
+        messages = self.marks.without(messages)
         drafted = bool(messages) and messages[-1].role == "assistant"
         text = self.tokenizer.apply_chat_template(
             [{"role": message.role, "content": message.content} for message in messages],

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from rag.errors import ModelError
 from rag.models.llm import Message
+from rag.models.marks import Marks
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -62,11 +63,13 @@ class Chat:
     def text(self, messages: Sequence[Message]) -> ChatText:
         """The messages as the model is to read them; a last message of the assistant is left open.
 
-        A format that knows no system messages gets them at the head of the first user message.
+        A format that knows no system messages gets them at the head of the first user message. Special tokens are
+        those of the format alone: as text in a message they are text.
 
         Raises:
             ModelError: the format refuses the messages.
         """
+        messages = self.marks.without(messages)
         if self.tokenizer.chat_template is None:
             text = "\n\n".join(message.content for message in messages)
             if messages and messages[-1].role != "assistant":
@@ -106,6 +109,14 @@ class Chat:
     def decode(self, ids: Sequence[int]) -> str:
         """The text of tokens, without marks."""
         return str(self.tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False))
+
+    def count(self, text: str) -> int:
+        """How many tokens a text has in a message."""
+        return len(self.ids(self.marks.plain(text)))
+
+    @cached_property
+    def marks(self) -> Marks:
+        return Marks.of(self.tokenizer)
 
     @cached_property
     def vocabulary(self) -> tuple[str, ...]:

@@ -95,7 +95,7 @@ class TransformersModel:
         return self._concurrency if self.loader.load().attends and self.compress_cache is None else 1
 
     def count(self, text: str) -> int:
-        return len(self.chat.ids(text))
+        return self.chat.count(text)
 
     def complete(self, messages: Sequence[Message], sampling: Sampling = AS_SET) -> Completion:
         pieces = list(self.stream(messages, sampling))
@@ -145,7 +145,7 @@ class TransformersModel:
 
     def read(self, text: str, *, layers: Sequence[int] = (-1,)) -> Reading:
         loaded = self._attending()
-        encoded = self.chat.encode(text, marked=True)
+        encoded = self.chat.encode(self.chat.marks.plain(text), marked=True)
         limit = min(loaded.window, READ_TOKENS)
         if len(encoded.ids) > limit:
             raise self._too_long(len(encoded.ids), limit)
