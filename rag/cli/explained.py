@@ -12,7 +12,6 @@ from rich.cells import cell_len, set_cell_size
 
 from rag.cli.options import colours
 from rag.cli.render import VERSION
-from rag.cli.reused import reused
 from rag.evaluate.charts import shortened
 from rag.evaluate.findings import numbered
 
@@ -92,7 +91,7 @@ def text(found: Explanation, *, width: int | None = None) -> str:
         places = [[left.ranks[passage.chunk_id][-1] for left in found.left_out] for passage in found.passages]
         parts.append(_matrix("place in the evidence without", names, found.passages, places, width))
     parts.append(_cost(found))
-    shared = [f"{step.stage} {step.name}: {reused(step.usage.reuse)}" for step in found.steps if step.usage.reuse]
+    shared = [f"{step.stage} {step.name}: {step.usage.reuse}" for step in found.steps if step.usage.reuse]
     if shared:
         parts.append([_heading("keys and values of sources"), *_paragraphs(shared, width)])
     return "\n\n".join("\n".join(part) for part in parts)

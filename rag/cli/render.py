@@ -10,9 +10,8 @@ from dataclasses import asdict, is_dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from rag.cli.options import colours
-from rag.cli.reused import reused
 from rag.cli.terminal import plain, plain_values
-from rag.types import Reuse
+from rag.types import CacheKept, Reuse
 
 if TYPE_CHECKING:
     from rag.index.reader import Reader
@@ -307,32 +306,27 @@ def _remark(record: StageRecord, before: Ranking | None) -> str:
         return _noted(record.notes)
     reuse = Reuse.of(record.notes)
     if record.stage in ("expand", "compress"):
-        return _compressed(record.notes) + (f"; {reused(reuse)}" if reuse else "")
+        return _compressed(record.notes) + (f"; {reuse}" if reuse else "")
     if record.stage == "generate":
         tokens = record.notes["prompt_tokens"], record.notes["completion_tokens"]
         if not any(tokens):
             return "no model tokens"
         said = f"{tokens[0]} + {tokens[1]} tokens"
         if reuse is not None:
-            said += f": {reused(reuse)}"
+            said += f": {reuse}"
         elif record.notes.get("cached_tokens"):
             said += f", {record.notes['cached_tokens']} from the cache"
-        said += f", {_kept(record.notes)}" if "cache_method" in record.notes else ""
+        kept = CacheKept.of(record.notes)
+        said += f", {kept}" if kept else ""
         return said + (f", price {record.notes['price']:.6g}" if record.notes.get("price") else "")
     if record.stage == "cite":
         return _noted(record.notes)
     if record.stage == "rerank" and before is not None and record.rankings:
         moved = ", ".join(moves(before, record.rankings[-1])[:4])
-        said_of_reuse = reused(reuse) if reuse else ""
+        said_of_reuse = str(reuse) if reuse else ""
         notes = {name: value for name, value in record.notes.items() if not reuse or name not in asdict(reuse)}
         return "; ".join(said for said in (_noted(notes), said_of_reuse, moved) if said)
     return ""
-
-
-def _kept(notes: Meta) -> str:
-    """What stayed of a prompt's keys and values."""
-    kept, whole, size = (int(notes[name] or 0) for name in ("kept_entries", "cache_entries", "kept_bytes"))
-    return f"{kept / whole:.0%} of the keys and values kept by {notes['cache_method']}, {size / 2**20:.1f} MB"
 
 
 def _noted(notes: Meta) -> str:

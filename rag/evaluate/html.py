@@ -169,6 +169,10 @@ def _cost(found: Explanation) -> Iterator[Markup]:
         *(_usage(found.usage) if asked else []),
     ]
     yield table(heads, [*rows, row(heads, total, kind="total")])
+    shared = [step for step in found.steps if step.usage.reuse]
+    if shared:
+        yield element("h3", "Keys and values of sources")
+        yield element("ul", *(element("li", element("code", step.name), f": {step.usage.reuse}") for step in shared))
 
 
 def _usage(usage: Usage) -> list[Cell]:

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from rag.cli import render
-from rag.cli.reused import reused
 from rag.types import Ranking, Reuse, StageRecord, Trace, Usage
 
 COLD = Reuse(reused=5070, recomputed=278, read_alone=2418, from_prompt=2653, apart="other sources")
@@ -9,11 +8,11 @@ WARM = Reuse(reused=1020, recomputed=681, from_memory=18, from_disk=2, from_prom
 
 
 def test_what_was_reused_is_said_in_a_line() -> None:
-    assert reused(COLD) == (
+    assert str(COLD) == (
         "5,070 tokens reused (2,653 of the prompt before), 278 computed, 2,418 of new sources read alone"
         "; not as they stood before: other sources"
     )
-    assert reused(WARM) == (
+    assert str(WARM) == (
         "1,020 tokens reused (1,020 of the prompt before, its question too), 681 computed, 18 sources from memory, "
         "2 sources from disk"
     )
@@ -35,6 +34,6 @@ def test_the_trace_says_it_for_reranking_compression_and_generation() -> None:
         StageRecord(stage="generate", use="llm", seconds=0, taken=1, given=1, notes={**tokens, **notes}),
     ]
     lines = render.trace(Trace(tuple(records))).splitlines()
-    assert lines[2].endswith(f"  {reused(WARM)}")
-    assert lines[3].endswith(f"  90 -> 40 characters; {reused(WARM)}")
-    assert lines[4].endswith(f"  1701 + 16 tokens: {reused(WARM)}")
+    assert lines[2].endswith(f"  {WARM}")
+    assert lines[3].endswith(f"  90 -> 40 characters; {WARM}")
+    assert lines[4].endswith(f"  1701 + 16 tokens: {WARM}")

@@ -31,7 +31,7 @@ from rag.evaluate.report import (
     SystemResult,
 )
 from rag.evaluate.style import STYLE
-from rag.types import Usage
+from rag.types import Reuse, Usage
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)> \ud83d \u202e \x1b[31m ]]> <!-- &lt;"
 VOID = {"meta", "br", "col"}
@@ -166,6 +166,16 @@ def test_hostile_questions_chunks_and_names_stay_text() -> None:
     assert "<script>alert(1)</script>" in read.inside["h1"]
     assert "onerror=alert(2)" in read.inside["blockquote"]
     assert "\u202e" not in read.inside["body"]
+
+
+def test_a_page_says_what_a_stage_did_not_have_to_read_again() -> None:
+    found = explanation()
+    first, *others = found.steps
+    spared = replace(first.usage, reuse=Reuse(reused=1020, recomputed=681))
+    steps = (replace(first, name="attention", usage=spared), *others)
+    read = assert_safe_and_alone(explanation_page(replace(found, steps=steps)))
+    assert "attention: 1,020 tokens reused, 681 computed" in read.inside["li"]
+    assert "tokens reused" not in assert_safe_and_alone(explanation_page(found)).inside["li"]
 
 
 def test_an_explanation_without_evidence_is_a_page() -> None:
