@@ -143,9 +143,12 @@ def _faithfulness(verdicts: Verdicts, question: Question, answer: Answer) -> flo
 
 
 def _relevancy(verdicts: Verdicts, question: Question, answer: Answer, *, embedder: Embedder) -> float | None:
-    """Mean cosine of the asked and the generated questions; 0 for an evasive answer or an abstention."""
+    """Mean cosine of the asked and the generated questions; 0 for an evasive answer or an abstention.
+
+    Undefined for an abstention where the sources do not answer: that was the right reply, and no answer to judge.
+    """
     if answer.abstained:
-        return 0.0
+        return 0.0 if question.answerable else None
     generated, evasive = verdicts.questions(_plain(answer))
     if evasive:
         return 0.0

@@ -162,6 +162,14 @@ def test_an_abstention_is_wrong_and_irrelevant_and_has_nothing_to_be_faithful_to
     assert _value(found, "CitationRecall_judged") is None
 
 
+def test_the_right_abstention_on_an_unanswerable_question_is_no_irrelevant_answer() -> None:
+    judge = Judge(Told({}), prompt=lambda name: read("prompts", name), embedder=HashEmbedder(dimension=64))
+    gym = Question(id="q", text="Is there a gym?", answerable=False)
+    found = judge.judge(_asked(_answer(abstained=True), gym), NAMES)
+    assert set(found.values) == {"Faithfulness", "AnswerRelevancy", "CitationPrecision_judged", "CitationRecall_judged"}
+    assert {_value(found, name) for name in found.values} == {None}
+
+
 def test_a_question_that_failed_scores_0_without_asking(judged: Callable[..., tuple[Judged, Told]]) -> None:
     found, model = judged(None)
     assert {_value(found, name) for name in found.values} == {0.0}
