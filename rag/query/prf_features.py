@@ -39,11 +39,11 @@ class PrfFeatures:
     def _rewritten(self, query: Query, reader: Reader) -> Rewritten:
         hits = self._first(query, reader)
         if hits is None or not len(hits.rows) or hits.scores[0] - hits.mean < self.least * hits.deviation:
-            return Rewritten((query,), {"feedback": 0})
+            return Rewritten((query,), {"feedback": "none: the first search found nothing good"})
         chunks = reader.chunks(hits.rows[: self.depth].tolist())
         features = " ".join(dict.fromkeys(text for chunk in chunks for text in self._features(chunk)))
-        if not features:
-            return Rewritten((query,), {"feedback": 0})
+        if not features:  # of an index whose enrichment wrote other fields, or none
+            return Rewritten((query,), {"feedback": f"none: the chunks have no {' or '.join(self.fields)}"})
         return Rewritten(
             (query, query.rephrased(f"{query.text} {features}", weight=self.weight)), {"feedback": len(chunks)}
         )

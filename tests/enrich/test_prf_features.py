@@ -66,4 +66,11 @@ def test_without_a_first_chunk_that_stands_out_there_is_no_feedback(resources: S
     # one of three chunks scores, the others not: it is sqrt(2) = 1.41 deviations above the mean
     assert len(transform(resources, least=1.3).transform([query])[0].queries) == 2
     (made,) = transform(resources, least=1.5).transform([query])
-    assert (made.queries, made.notes) == ((query,), {"feedback": 0})
+    assert (made.queries, made.notes) == ((query,), {"feedback": "none: the first search found nothing good"})
+
+
+def test_an_index_without_the_features_is_said_in_the_trace(resources: SampleResources) -> None:
+    query = Query(text="do dogs bark")
+    other = PrfFeatures(resources, fields=("keywords", "summary"), depth=2, weight=0.3, least=0.0)
+    (made,) = other.transform([query])
+    assert (made.queries, made.notes) == ((query,), {"feedback": "none: the chunks have no keywords or summary"})
