@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import repeat
 from typing import TypeAlias
 
 import numpy as np
@@ -26,14 +27,13 @@ PARAGRAPH, LINE, SENTENCE, WRAP, WORD, INSIDE, GLUED = range(7)
 _LONG_WORD = 24  # code points; longer ones (a URL, a line of Chinese) are several atoms
 _PIECE = 64  # code points of a long word that are tokenized together; some tokenizers give up at 100
 _BLOCK = 1 << 20  # code points handled at once
-_REMEMBERED_WORDS = 500_000
+_REMEMBERED_WORDS = 1 << 17  # some 16 MiB
 _LEVEL_OF_GAP = np.array([WORD, LINE, PARAGRAPH])  # by the line breaks in it
-_ZERO = np.zeros(1, np.int64)
 _KNOWN = 0x3001  # no white space beyond U+3000
-_SPACE = np.array([chr(code).isspace() for code in range(_KNOWN)] + [False])
-_BREAKS = np.zeros(_KNOWN + 1, np.int64)  # how many lines a character ends; a page and a paragraph count as two
-_BREAKS[[0x0A, 0x0B, 0x0D, 0x85, 0x2028]] = 1
-_BREAKS[[0x0C, 0x2029]] = 2
+# 0 is no white space, 1 is, and each line that a character ends is one more; a page and a paragraph count as two.
+_SPACE = np.array([chr(code).isspace() for code in range(_KNOWN)] + [False], np.int8)
+_SPACE[[0x0A, 0x0B, 0x0D, 0x85, 0x2028]] = 2
+_SPACE[[0x0C, 0x2029]] = 3
 _GAP = re.compile(r"\s")
 _PROBE = tuple(
     re.findall(r"\S+", "The naïve co-operation's 3.14% of WORDS, (unbelievable) über-tokenization: café/x_y!")
@@ -97,31 +97,39 @@ class AtomCounter:
     def _block(self, block: str, at: int, line_breaks: int) -> tuple[Atoms, int]:
         """The words of a block that begins at offset `at`, `line_breaks` after the last word; and how many follow."""
         codes = np.frombuffer(block.encode("utf-32-le", "surrogatepass"), "<u4")
-        space = np.ones(len(codes) + 2, np.int8)
-        codes = np.minimum(codes, _KNOWN)
-        space[1:-1] = _SPACE[codes]
-        edges = space[1:] - space[:-1]
-        starts, ends = np.flatnonzero(edges == -1), np.flatnonzero(edges == 1)
-        ended = _BREAKS[codes]
-        ended[:-1][(codes[:-1] == 0x0D) & (codes[1:] == 0x0A)] = 0  # CR LF is one
-        breaks = np.concatenate([_ZERO, ended]).cumsum()
-        if len(starts) == 0:
-            return Atoms(starts, ends, starts, starts), line_breaks + int(breaks[-1])
-        gaps = breaks[starts]
-        gaps[1:] -= breaks[ends[:-1]]
+        space = _SPACE[np.minimum(codes, _KNOWN)]
+        inside = np.zeros(len(space) + 2, np.bool_)
+        np.equal(space, 0, out=inside[1:-1])
+        edges = np.flatnonzero(inside[1:] != inside[:-1])
+        starts, ends = edges[::2], edges[1::2]
+        places = np.flatnonzero(space > 1)  # of line breaks
+        ended = space[places].astype(np.int64) - 1
+        returns = np.flatnonzero(codes[places] == 0x0D)
+        following = np.minimum(places[returns] + 1, len(codes) - 1)
+        ended[returns[codes[following] == 0x0A]] = 0  # CR LF is one
+        # How many lines end before each word, and after the last.
+        gaps = np.zeros(len(starts) + 1, np.int64)
+        np.add.at(gaps, np.searchsorted(starts, places), ended)
         gaps[0] += line_breaks
-        levels = _LEVEL_OF_GAP[np.minimum(gaps, 2)]
-        atoms = Atoms(starts + at, ends + at, self._count(block.split()), levels)
-        return atoms, int(breaks[-1] - breaks[ends[-1]])
+        levels = _LEVEL_OF_GAP[np.minimum(gaps[:-1], 2)]
+        words = block.split()
+        for word in np.flatnonzero(ends - starts > _LONG_WORD).tolist():
+            words[word] = ""  # its parts will be counted, and a long line is not to be remembered
+        return Atoms(starts + at, ends + at, self._count(words), levels), int(gaps[-1])
 
     def _count(self, words: list[str]) -> Ints:
         known = self._known
-        if new := list(set(words).difference(known)):
-            if len(known) + len(new) > _REMEMBERED_WORDS:
-                known = self._known = {}
-                new = list(set(words))
-            known.update(zip(new, self.tokenizer.count(new), strict=True))
-        return np.fromiter(map(known.__getitem__, words), np.int64, len(words))
+        counts = np.fromiter(map(known.get, words, repeat(-1)), np.int64, len(words))
+        if len(missing := np.flatnonzero(counts < 0)):
+            unknown = [words[at] for at in missing.tolist()]
+            new = list(dict.fromkeys(unknown))
+            found = dict(zip(new, self.tokenizer.count(new), strict=True))
+            counts[missing] = [found[word] for word in unknown]
+            if len(known) + len(found) > _REMEMBERED_WORDS:
+                self._known = found
+            else:
+                known.update(found)
+        return counts
 
     def _cut_long_words(self, text: str, words: Atoms, *, piece: int, most_tokens: int) -> Atoms:
         long = (words.ends - words.starts > min(piece, _LONG_WORD)) | (words.tokens > most_tokens)

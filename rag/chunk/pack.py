@@ -56,15 +56,17 @@ class Packing:
         """
         pieces = self._pieces(first, last, levels)
         borders = np.append(pieces, last)
+        # The piece before which a chunk that begins with each piece ends; one piece at least.
+        reached = np.searchsorted(borders, self._reaches(pieces), "right") - 1
+        ends = np.maximum(reached, np.arange(1, len(borders))).tolist()
         chunks: list[tuple[int, int]] = []
         at = 0
-        while True:
-            end = int(np.searchsorted(borders, self.reach(int(borders[at])), "right")) - 1
-            end = max(end, at + 1)
-            chunks.append((int(borders[at]), int(borders[end])))
-            if end == len(pieces):
-                return chunks
-            at = self._next(borders, at, end)
+        while at < len(pieces):
+            end = ends[at]
+            chunks.append((at, end))
+            at = self._next(borders, ends, at, end) if end < len(pieces) else end
+        places = borders.tolist()
+        return [(places[start], places[end]) for start, end in chunks]
 
     def reach(self, first: int) -> int:
         """The end of the longest run of atoms from `first` that fits; one atom at least."""
@@ -97,27 +99,27 @@ class Packing:
 
     def _find_sentences(self, firsts: Ints, lasts: Ints) -> None:
         found: list[int] = []
-        for first, last in zip(firsts.tolist(), lasts.tolist(), strict=True):
-            start, end = self.span(first, last)
+        starts, ends = self.atoms.starts[firsts].tolist(), self.atoms.ends[lasts - 1].tolist()
+        for start, end in zip(starts, ends, strict=True):
             found += [start + at for at, _ in sentences(self.text[start:end])]
         part = slice(int(firsts[0]), int(lasts[-1]))
-        starts, levels = self.atoms.starts[part], self.levels[part]
-        places = np.minimum(np.searchsorted(starts, found), len(starts) - 1)
-        begins = np.zeros(len(starts), np.bool_)
-        begins[places[starts[places] == found]] = True
-        searched = np.zeros(len(starts) + 1, np.int64)
+        atoms, levels = self.atoms.starts[part], self.levels[part]
+        places = np.minimum(np.searchsorted(atoms, found), len(atoms) - 1)
+        begins = np.zeros(len(atoms), np.bool_)
+        begins[places[atoms[places] == found]] = True
+        searched = np.zeros(len(atoms) + 1, np.int64)
         searched[firsts - part.start] += 1
         searched[lasts - part.start] -= 1
         levels[~begins & (levels == LINE) & (searched[:-1].cumsum() > 0)] = WRAP
         levels[begins & (levels > SENTENCE) & (levels < GLUED)] = SENTENCE
 
-    def _next(self, borders: Ints, at: int, end: int) -> int:
+    def _next(self, borders: Ints, ends: Sequence[int], at: int, end: int) -> int:
         """The piece to go on with behind the chunk of pieces ``[at, end)``."""
         if self.size.overlap == 0:
             return end
         earliest = self._back(int(borders[end]))
         start = max(int(np.searchsorted(borders, earliest)), at + 1)
-        while start < end and self.reach(int(borders[start])) < borders[end + 1]:
+        while start < end and ends[start] <= end:
             start += 1  # what is repeated must leave room for something new
         return start
 
@@ -160,7 +162,11 @@ def spans(counter: AtomCounter, packing: Packing, ranges: Iterable[tuple[int, in
     and anywhere if the tokenizer's counts are not additive.
     """
     checked = without_contained(_checked(counter, packing, list(ranges)))
-    return [packing.span(first, last) for first, last in checked]
+    if not checked:
+        return []
+    firsts, lasts = np.array(checked).T
+    starts, ends = packing.atoms.starts[firsts], packing.atoms.ends[lasts - 1]
+    return list(zip(starts.tolist(), ends.tolist(), strict=True))
 
 
 def without_contained(ranges: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
@@ -179,11 +185,11 @@ def chunk_of(document: Document, start: int, end: int) -> Chunk:
 
 
 def _checked(counter: AtomCounter, packing: Packing, ranges: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    levels = np.append(packing.atoms.levels, PARAGRAPH)
+    inside = frozenset(np.flatnonzero(packing.atoms.levels == INSIDE).tolist())
     unsure = [
         at
         for at, (first, last) in enumerate(ranges)
-        if last - first > 1 and (not counter.additive or INSIDE in (levels[first], levels[last]))
+        if last - first > 1 and (not counter.additive or first in inside or last in inside)
     ]
     texts = [packing.text[slice(*packing.span(*ranges[at]))] for at in unsure]
     counts = dict(zip(unsure, counter.tokenizer.count(texts), strict=True))

@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rag.embed.wordpiece import WordPieceCounter
 from rag.errors import ModelError
 
 if TYPE_CHECKING:
@@ -34,12 +35,18 @@ class FileTokenizer:
 
     def count(self, texts: Sequence[str]) -> list[int]:
         clean = [_clean(text) for text in texts]
+        if self._counter is not None:
+            return self._counter.count(clean)
         return [len(encoding) for encoding in self._tokenizer.encode_batch_fast(clean, add_special_tokens=False)]
 
     def ids(self, texts: Sequence[str]) -> list[list[int]]:
         """The token ids of each text with the special tokens around them, as the encoder takes them."""
         clean = [_clean(text) for text in texts]
         return [encoding.ids for encoding in self._tokenizer.encode_batch_fast(clean)]
+
+    @cached_property
+    def _counter(self) -> WordPieceCounter | None:
+        return WordPieceCounter(self._tokenizer) if WordPieceCounter.fits(self._tokenizer) else None
 
     @cached_property
     def _tokenizer(self) -> tokenizers.Tokenizer:
@@ -56,6 +63,8 @@ class FileTokenizer:
 
 def _clean(text: str) -> str:
     """The text with lone surrogates, which the library refuses, replaced one for one, so that offsets stay."""
+    if text.isascii():
+        return text
     try:
         text.encode()
     except UnicodeEncodeError:
