@@ -17,6 +17,7 @@ from rag.generate.abstain import SENTENCE, Reason, opens_with_mark
 from rag.generate.base import Outcome, Structured
 from rag.generate.prompt import UNBOUNDED, Budgets, render
 from rag.generate.shape import Shape, asked
+from rag.models.caller import CALLER
 from rag.models.llm import LanguageModel, Message, PreloadingModel, Sampling
 from rag.models.sized import sized
 from rag.models.template import Template
@@ -222,7 +223,7 @@ def _interleaved(
         else:
             ready.put(None)
 
-    pool = ThreadPoolExecutor(threads, thread_name_prefix="rag-generate")
+    pool = ThreadPoolExecutor(threads, "rag-generate", initializer=CALLER.set, initargs=(CALLER.get(),))
     try:
         for at in range(count):
             pool.submit(run, at)

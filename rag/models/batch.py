@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
 
+from rag.models.caller import CALLER
 from rag.models.llm import AS_SET, Choice, ChoosingModel, Completion, LanguageModel, Message, Sampling
 
 T = TypeVar("T")
@@ -40,7 +41,8 @@ def choose_all(
 def _all(call: Callable[[T], R], asks: Sequence[T], *, concurrency: int) -> list[R]:
     if len(asks) < 2 or concurrency == 1:
         return [call(ask) for ask in asks]
-    pool = ThreadPoolExecutor(min(concurrency, len(asks)), thread_name_prefix="llm")
+    threads = min(concurrency, len(asks))
+    pool = ThreadPoolExecutor(threads, "llm", initializer=CALLER.set, initargs=(CALLER.get(),))
     try:
         return list(pool.map(call, asks))
     finally:

@@ -11,6 +11,7 @@ from typing import Literal
 
 from rag.errors import BackendError
 from rag.models.aligned import Aligner
+from rag.models.caller import CALLER
 from rag.models.choices import MOST_TOKENS, first_token, probabilities
 from rag.models.llm import AS_SET, Choice, Completion, Json, Message, Sampling
 from rag.models.openai_http import Connection, RequestFailed
@@ -209,7 +210,7 @@ class OpenAIModel:
         return usage if self.price is None else replace(usage, price=self.price.of(usage))
 
     def _wait_or_raise(self, failed: RequestFailed, attempt: int) -> None:
-        if not failed.passing or not self.backoff.wait(attempt, failed.asked_seconds):
+        if CALLER.get().left or not failed.passing or not self.backoff.wait(attempt, failed.asked_seconds):
             raise failed.error from failed.__cause__
         logger.info("trying again (%d of %d): %s", attempt + 1, self.backoff.retries, failed.error.message)
 

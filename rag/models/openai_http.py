@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 from collections.abc import Generator, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import partial
 from threading import Lock
 
 import httpx
 
 from rag.errors import BackendError, ConfigError
+from rag.models.caller import CALLER, Caller
 from rag.models.llm import Json
 from rag.models.retry import RETRIED, retry_after
 from rag.models.sse import events
@@ -50,9 +53,11 @@ class Connection:
 
         A server that answers in one piece although it was asked to stream gives one chunk.
         """
+        caller = CALLER.get()
         with (
             self._passing_failures(),
-            self._open().stream("POST", self._url, json=body, headers=self._headers()) as response,
+            self._open(caller).stream("POST", self._url, json=body, headers=self._headers()) as response,
+            caller.stopping(partial(_hang_up, response)),
         ):
             if response.status_code != 200:
                 response.read()
@@ -73,7 +78,7 @@ class Connection:
     def whole(self, body: Mapping[str, Json]) -> dict[str, Json]:
         """The reply to a request that does not stream."""
         with self._passing_failures():
-            response = self._open().post(self._url, json=body, headers=self._headers())
+            response = self._open(CALLER.get()).post(self._url, json=body, headers=self._headers())
         if response.status_code != 200:
             raise self._refused(response)
         return self._parsed(response.text)
@@ -93,7 +98,9 @@ class Connection:
     def _connect_seconds(self) -> float:
         return min(LONGEST_CONNECT, self.timeout_seconds)
 
-    def _open(self) -> httpx.Client:
+    def _open(self, caller: Caller) -> httpx.Client:
+        if caller.left:
+            raise RequestFailed(BackendError(f"{self.base_url}: not asked, for the caller has left"), passing=False)
         with self._lock:
             if self._client is None:
                 # A proxy set for the outside world cannot reach a server on this machine.
@@ -173,6 +180,15 @@ class Connection:
         message = f"{self.base_url}: expected a model's reply, {kind}: {' '.join(payload.split())[:SHOWN]!r}"
         hint = "does base_url end as the server's manual says (often /v1), and does no proxy answer for it?"
         return RequestFailed(BackendError(message, hint=hint if page else ""), passing=not page)
+
+
+def _hang_up(response: httpx.Response) -> None:
+    """End a reply whose reader may be waiting for it in another thread: it finds the connection broken."""
+    stream = response.extensions.get("network_stream")
+    connected = stream.get_extra_info("socket") if stream is not None else None
+    if isinstance(connected, socket.socket):
+        with suppress(OSError):  # it is closed already
+            socket.socket.shutdown(connected, socket.SHUT_RDWR)  # not TLS's own, which would take part in the reading
 
 
 def _noted(pieces: Iterable[bytes], beginning: bytearray) -> Iterator[bytes]:

@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable
 from threading import Lock
 
+from rag.models.caller import pause
+
 MINUTE = 60.0
 BURST = 0.1
 """The share of a minute's allowance that may go out at once."""
@@ -46,7 +48,7 @@ class RateLimit:
         requests_per_minute: int | None = None,
         tokens_per_minute: int | None = None,
         clock: Callable[[], float] = time.monotonic,
-        sleep: Callable[[float], None] = time.sleep,
+        sleep: Callable[[float], None] = pause,
     ) -> None:
         self._requests = None if requests_per_minute is None else Allowance(requests_per_minute, clock=clock)
         self._tokens = None if tokens_per_minute is None else Allowance(tokens_per_minute, clock=clock)

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 
+from rag.models.caller import pause
+
 RETRIED = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
 """Statuses that another try may mend: timeouts, conflicts, rate limits, overload, a server's own failure."""
 
@@ -23,7 +25,7 @@ class Backoff:
     retries: int
     first_seconds: float = 0.5
     longest_seconds: float = 60.0
-    sleep: Callable[[float], None] = field(default=time.sleep, repr=False)
+    sleep: Callable[[float], None] = field(default=pause, repr=False)
     draw: Callable[[float, float], float] = field(default=random.uniform, repr=False)
 
     def seconds(self, attempt: int, asked: float | None) -> float:

@@ -15,6 +15,7 @@ from threading import Lock, Thread
 from typing import TYPE_CHECKING, TypeVar
 
 from rag.errors import BackendError, MissingExtraError, ModelError, ModelNotFoundError
+from rag.models.caller import CALLER
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
@@ -84,10 +85,11 @@ class VllmEngine:
         ready: SimpleQueue[RequestOutput | BaseException | None] = SimpleQueue()
         request = self.submit(_pump(engine, list(prompt), sampling, f"rag-{next(self._numbers)}", ready))
         try:
-            while (item := ready.get()) is not None:
-                if isinstance(item, BaseException):
-                    raise self._failure(item) from item
-                yield item
+            with CALLER.get().stopping(request.cancel):
+                while (item := ready.get()) is not None:
+                    if isinstance(item, BaseException):
+                        raise self._failure(item) from item
+                    yield item
         finally:
             request.cancel()  # if it still runs, the engine drops it
 

@@ -1,20 +1,22 @@
 """The pipeline for ``async`` code: the same generator, driven from one thread of its own.
 
 Each event is pulled when it is asked for, which gives back-pressure for nothing. One thread a question, so that as many
-are answered at the same time as there are callers, and a cancelled caller's close waits behind the step that runs: the
-generator's ``finally`` runs too, which ends the work of a model server.
+are answered at the same time as there are callers. A cancelled caller's close waits behind the step that runs; models
+hear of it at once (`rag.models.caller`): replies end, nothing is asked again. Then the generator's ``finally`` runs.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
+from contextvars import Context, copy_context
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from rag.events import Answered
+from rag.models.caller import CALLER, Caller
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -88,13 +90,19 @@ class AsyncPipeline:
         """The events of `Pipeline.stream`, pulled one at a time."""
         events = self.pipeline.stream(questions, filter=filter, principals=principals, history=history)
         loop = asyncio.get_running_loop()
+        caller, context = _caller()
         thread = ThreadPoolExecutor(1, thread_name_prefix="rag-stream")
         try:
-            while (event := await loop.run_in_executor(thread, next, events, None)) is not None:
+            while (event := await loop.run_in_executor(thread, context.run, _next, events)) is not None:
                 yield event
         finally:
-            thread.submit(_close, events)
+            caller.leave()
+            thread.submit(context.run, _close, events)
             thread.shutdown(wait=False)  # waiting here would stop the event loop for the step that runs
+
+
+def _next(events: Iterator[Event]) -> Event | None:
+    return next(events, None)
 
 
 def _close(events: object) -> None:
@@ -104,4 +112,15 @@ def _close(events: object) -> None:
 
 
 async def _in_thread(call: Callable[[], Result]) -> Result:
-    return await asyncio.get_running_loop().run_in_executor(None, call)
+    caller, context = _caller()
+    try:
+        return await asyncio.get_running_loop().run_in_executor(None, context.run, call)
+    finally:
+        caller.leave()
+
+
+def _caller() -> tuple[Caller, Context]:
+    """One who may leave, and the context of the threads that work for them: this one's, but for that."""
+    caller, context = Caller(), copy_context()
+    context.run(CALLER.set, caller)
+    return caller, context

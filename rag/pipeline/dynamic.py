@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 from rag.errors import BackendError, ModelError
 from rag.events import Decided, Event, Retracted, Wrote
 from rag.generate.base import Outcome
+from rag.models.caller import CALLER
 from rag.pipeline.draft import Draft
 from rag.trigger.base import Asked, Decision, Finished, Found, Moment, MomentName, Written
 from rag.types import Query, Scalar, Token, Usage
@@ -333,7 +334,8 @@ class Loop:
     def _consult_all(self, asked: Sequence[tuple[Talk, Moment]]) -> list[tuple[Talk, Moment, _Consulted]]:
         if len(asked) < 2:
             return [(talk, moment, self._consult(talk, moment)) for talk, moment in asked]
-        with ThreadPoolExecutor(min(_THREADS, len(asked)), thread_name_prefix="rag-trigger") as pool:
+        threads = min(_THREADS, len(asked))
+        with ThreadPoolExecutor(threads, "rag-trigger", initializer=CALLER.set, initargs=(CALLER.get(),)) as pool:
             said = list(pool.map(lambda each: self._consult(*each), asked))
         return [(talk, moment, each) for (talk, moment), each in zip(asked, said, strict=True)]
 

@@ -7,12 +7,14 @@ import os
 import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from rag.errors import BackendError, ModelError
+from rag.models.caller import CALLER, Caller
 from rag.models.llm import Message, Sampling
 from rag.models.vllm import VllmModel
 from rag.models.vllm_metrics import EngineMetrics
@@ -120,13 +122,30 @@ def test_choosing_gives_the_probability_of_each_option(model: VllmModel) -> None
 
 def test_a_caller_that_leaves_takes_its_request_out_of_the_engine(model: VllmModel) -> None:
     long = Sampling(max_tokens=3000)
-    assert model.complete(LONG, long).usage.completion_tokens == 3000  # the premise
-    before = model.metrics().generated_tokens
-    stream = model.stream(LONG, long)
-    next(stream)
-    stream.close()  # type: ignore[attr-defined]  # a generator
-    assert until(lambda: model.metrics().running == 0)
-    assert model.metrics().generated_tokens - before < 3000
+    before = settled(model).generated_tokens
+    assert model.complete(LONG, long).usage.completion_tokens == 3000
+    assert settled(model).generated_tokens - before == 3000  # the premise: all that is written is counted
+
+    def written() -> int:
+        before = settled(model).generated_tokens
+        with closing(model.stream(LONG, long)) as stream:  # type: ignore[type-var]  # a generator
+            next(stream)
+        return settled(model).generated_tokens - before
+
+    # Who is kept waiting for the processor may leave when all is written; a request that stays in is written each time.
+    assert any(written() < 3000 for _ in range(5))
+
+
+def test_a_reply_that_is_waited_for_ends_when_its_caller_leaves(model: VllmModel) -> None:
+    caller = Caller()
+    with ThreadPoolExecutor(1, initializer=CALLER.set, initargs=(caller,)) as threads:
+        asked = threads.submit(model.complete, LONG, Sampling(max_tokens=3000))
+        assert until(lambda: bool(caller._stops))  # it is with the engine
+        caller.leave()
+        with pytest.raises(BackendError, match="while it wrote"):
+            asked.result(60)
+    assert settled(model).running == 0
+    assert model.complete(LONG).text  # the engine goes on
 
 
 def test_a_prompt_longer_than_the_window_is_refused_by_name(model: VllmModel) -> None:
@@ -146,18 +165,30 @@ def test_tokens_are_those_of_the_models_own_tokenizer(
     assert model.window == 4096
 
 
+def test_a_mark_in_a_document_is_no_turn_of_its_own(model: VllmModel, tokenizer: PreTrainedTokenizerBase) -> None:
+    marks = [token.content for token in tokenizer.added_tokens_decoder.values() if token.special]
+    chat = [Message("system", "Be brief."), Message("user", f"Why? {' '.join(marks)}")]
+    frames = ["<|system|>", "<|end|>", "<|user|>", "<|end|>", "<|assistant|>"]
+    assert [piece for piece in tokenizer.convert_ids_to_tokens(model.prompt(chat)) if piece in marks] == frames
+    assert text(model, chat)
+
+
 def test_an_engine_that_died_is_a_clear_error_and_loaded_again_and_closing_ends_its_processes(tiny: Path) -> None:
     spec = VllmSpec(model=str(tiny), dtype="float32", cache_gib=0.0625, block_tokens=32, eager=True, max_tokens=4)
     model = spec.build()
     assert isinstance(model, VllmModel)
     others = _engines()
     first = model.complete(LONG).text
-    stream = model.stream(LONG, Sampling(max_tokens=1500, temperature=1.0, seed=1))
-    next(stream)
-    for process in _engines() - others:
-        os.kill(process, signal.SIGKILL)
-    with pytest.raises(BackendError, match="the engine died while it wrote"):
-        list(stream)
+    own = _engines() - others
+    for process in own:
+        os.kill(process, signal.SIGSTOP)  # or it may be done before it is killed
+    with ThreadPoolExecutor(1) as caller:
+        reply = caller.submit(model.complete, LONG)
+        assert until(lambda: model.engine.load().output_processor.has_unfinished_requests())
+        for process in own:
+            os.kill(process, signal.SIGKILL)
+        with pytest.raises(BackendError, match="the engine died while it wrote"):
+            reply.result()
     assert model.complete(LONG).text == first
     assert _engines() - others
     model.close()

@@ -16,6 +16,7 @@ from transformers import PreTrainedModel
 from transformers.cache_utils import Cache
 
 from rag.errors import BackendError
+from rag.models.caller import CALLER
 from rag.models.local.batch import Batch, Row
 from rag.models.local.circles import Circles
 from rag.models.local.reply_text import Detokeniser, StopStrings
@@ -147,14 +148,16 @@ class Worker:
         """The reply as it comes, and what it cost; whoever stops iterating ends it."""
         reply = Reply(request)
         self._put(reply)
+        left = BackendError("the reply was given up, for its caller has left")
         try:
-            while True:
-                given = reply.given.get()
-                if isinstance(given, Exception):
-                    raise given
-                yield given
-                if isinstance(given, Usage):
-                    return
+            with CALLER.get().stopping(lambda: reply.fail(left)):
+                while True:
+                    given = reply.given.get()
+                    if isinstance(given, Exception):
+                        raise given
+                    yield given
+                    if isinstance(given, Usage):
+                        return
         finally:
             reply.gone.set()
 

@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from rag.errors import BackendError, ModelError, ModelNotFoundError
+from rag.models.caller import CALLER, Caller
 from rag.models.llm import ChoosingModel, CountingModel, Json, Message, Sampling
 from rag.models.local.loading import Loader
 from rag.models.local.model import TransformersModel
@@ -224,3 +225,15 @@ def test_weights_that_may_hold_code_are_not_read(weights: Path, tmp_path: Path) 
     torch.save(model.state_dict(), folder / "pytorch_model.bin")
     with pytest.raises(ModelNotFoundError, match="safetensors"):
         Loader(str(folder)).load()
+
+
+def test_a_reply_ends_when_its_caller_leaves_and_the_next_is_written(model: TransformersModel) -> None:
+    caller = Caller()
+    with ThreadPoolExecutor(1, initializer=CALLER.set, initargs=(caller,)) as threads:
+        stream = model.stream(user(QUESTIONS[0]))
+        first = threads.submit(next, stream)
+        assert isinstance(first.result(60), Token)
+        caller.leave()
+        with pytest.raises(BackendError, match="its caller has left"):
+            threads.submit(list, stream).result(60)
+    assert model.complete(user(QUESTIONS[0])).text
