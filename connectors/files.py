@@ -13,16 +13,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import yaml
-from pathspec import GitIgnoreSpec
 from pydantic import Field
 
 from rag.errors import ConfigError, SourceError
-from rag.load.base import Source
 from rag.load.decode import is_binary
 from rag.load.formats import PICTURES, SUFFIXES
 from rag.load.specs import ConnectorSpec
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from pathspec import GitIgnoreSpec
+
+    from rag.load.base import Source
     from rag.resources import Resources
 
 logger = logging.getLogger(__name__)
@@ -89,8 +92,8 @@ class FilesConnector:
 
     def _paths(self, root: Path) -> Iterator[tuple[Path, str]]:
         self.skipped = Counter()
-        include = GitIgnoreSpec.from_lines(self.spec.include) if self.spec.include else None
-        exclude = GitIgnoreSpec.from_lines(self.spec.exclude)
+        include = _patterns(self.spec.include) if self.spec.include else None
+        exclude = _patterns(self.spec.exclude)
         for path, name in self._walk(root, "", exclude, []):
             if include is not None and not include.match_file(name):
                 self.skipped["not included"] += 1
@@ -110,7 +113,7 @@ class FilesConnector:
         gitignore = folder / ".gitignore"
         if self.spec.gitignore and gitignore.is_file():
             lines = gitignore.read_text("utf-8", "replace").splitlines()
-            ignores = [(place, GitIgnoreSpec.from_lines(lines)), *ignores]
+            ignores = [(place, _patterns(lines)), *ignores]
         for entry in entries:
             name = f"{place}{entry.name}"
             is_folder = entry.is_dir(follow_symlinks=False)
@@ -131,6 +134,8 @@ class FilesConnector:
         return not path.is_symlink() or path.resolve().is_relative_to(root.resolve())
 
     def _source(self, path: Path, name: str, access: tuple[str, ...] | None) -> Source:
+        from rag.load.base import Source
+
         status = path.stat()
         return Source(
             id=self.spec.prefix + name,
@@ -164,6 +169,12 @@ class FilesConnector:
                 return file.read(limit)
         except OSError as error:
             raise SourceError(f"it cannot be read: {error.strerror}", source=path.as_posix()) from error
+
+
+def _patterns(lines: Iterable[str]) -> GitIgnoreSpec:
+    from pathspec import GitIgnoreSpec  # here, since a pipeline that is only checked reads no files
+
+    return GitIgnoreSpec.from_lines(lines)
 
 
 def _ignored(name: str, ignores: list[tuple[str, GitIgnoreSpec]]) -> bool:
@@ -203,5 +214,5 @@ def _access_rules(path: Path) -> list[tuple[GitIgnoreSpec, tuple[str, ...]]]:
     for pattern, principals in rules.items():
         if not isinstance(principals, list) or not all(isinstance(principal, str) for principal in principals):
             raise ConfigError(f"{pattern}: expected a list of principals, each a text", where=str(path))
-        found.append((GitIgnoreSpec.from_lines([str(pattern)]), tuple(principals)))
+        found.append((_patterns([str(pattern)]), tuple(principals)))
     return found

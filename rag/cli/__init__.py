@@ -1,4 +1,4 @@
-"""The `rag` command. Importing it loads typer and the standard library; commands import what they use."""
+"""The `rag` command. Importing it loads typer and the standard library; commands, imported when asked for, the rest."""
 
 from __future__ import annotations
 
@@ -7,27 +7,7 @@ from typing import Annotated
 
 import typer
 
-from rag.cli.ask import ask
-from rag.cli.cache import cache
-from rag.cli.chat import chat
-from rag.cli.components import components
-from rag.cli.counts import counts
-from rag.cli.doctor import doctor
-from rag.cli.eval import evaluate
-from rag.cli.explain import explain
-from rag.cli.graph import graph
-from rag.cli.heads import heads
-from rag.cli.ingest import ingest
-from rag.cli.init import init
-from rag.cli.inspect import inspect
-from rag.cli.rebuild import rebuild
-from rag.cli.reward import reward
-from rag.cli.schema import schema
-from rag.cli.search import search
-from rag.cli.serve_llm import serve_llm
-from rag.cli.show import show
-from rag.cli.train import train
-from rag.cli.validate import validate
+from rag.cli.lazy import LazyGroup
 
 EXIT_CODES = """
 Exit codes: 0 done; 1 it failed; 2 the command line is wrong; 3 the sources do not answer the question (ask);
@@ -35,8 +15,38 @@ Exit codes: 0 done; 1 it failed; 2 the command line is wrong; 3 the sources do n
 130 interrupted; 143 terminated.
 """
 
+COMMANDS = {
+    "ask": "rag.cli.ask:ask",
+    "search": "rag.cli.search:search",
+    "chat": "rag.cli.chat:chat",
+    "explain": "rag.cli.explain:explain",
+    "ingest": "rag.cli.ingest:ingest",
+    "inspect": "rag.cli.inspect:inspect",
+    "counts": "rag.cli.counts:counts",
+    "doctor": "rag.cli.doctor:doctor",
+    "rebuild": "rag.cli.rebuild:rebuild",
+    "reward": "rag.cli.reward:reward",
+    "init": "rag.cli.init:init",
+    "validate": "rag.cli.validate:validate",
+    "show": "rag.cli.show:show",
+    "graph": "rag.cli.graph:graph",
+    "components": "rag.cli.components:components",
+    "schema": "rag.cli.schema:schema",
+    "serve-llm": "rag.cli.serve_llm:serve_llm",
+    "eval": "rag.cli.eval:evaluate",
+    "train": "rag.cli.train:train",
+    "heads": "rag.cli.heads:heads",
+    "cache": "rag.cli.cache:cache",
+}
+
+
+class _Commands(LazyGroup):
+    places = COMMANDS
+
+
 app = typer.Typer(
     name="rag",
+    cls=_Commands,
     help="Answers from your documents, cited to the character. Everything runs on this machine by default.",
     epilog=EXIT_CODES,
     rich_markup_mode=None,
@@ -44,30 +54,6 @@ app = typer.Typer(
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for panel in (
-    ask,
-    search,
-    chat,
-    explain,
-    ingest,
-    inspect,
-    counts,
-    doctor,
-    rebuild,
-    reward,
-    init,
-    validate,
-    show,
-    graph,
-    components,
-    schema,
-    serve_llm,
-):
-    app.command()(panel)
-app.command("eval")(evaluate)
-app.add_typer(train)
-app.add_typer(heads)
-app.add_typer(cache)
 
 
 def _version(wanted: bool) -> None:
@@ -93,9 +79,13 @@ def main() -> None:
     Typer turns Ctrl-C into exit code 130 and a closed pipe into 1. SIGTERM ends it in order, with 143: an engine that
     runs in processes of its own is closed with the pipeline.
     """
+    import os
     import signal
 
     from rag.errors import RagError
+
+    # To look for plug-ins of pydantic is to read what every installed distribution says of itself.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:

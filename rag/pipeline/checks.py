@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rag.config.dump import specs, use_name
 from rag.config.problems import Path, dotted
 from rag.config.view import Conflict, UnknownValueError, View
-from rag.models.specs import BUILT_IN, LanguageModelSpec
+from rag.models.language_model_spec import LanguageModelSpec
 
 if TYPE_CHECKING:
     from rag.config.spec import Spec
@@ -57,4 +57,6 @@ def _needs(spec: Spec, view: View, path: Path) -> Iterator[Conflict]:
 
 def _shows(tier: str) -> str:
     """The language models that ship and show a tier."""
+    from rag.models.specs import BUILT_IN
+
     return " or ".join(repr(spec.model_fields["use"].default) for spec in BUILT_IN if tier in spec.offers)

@@ -28,12 +28,12 @@ from rag.expand.specs import ExpanderSpec
 from rag.generate.specs import ExtractiveSpec, GeneratorSpec
 from rag.index.specs import IndexSpec
 from rag.load.specs import ConnectorSpec, ParseSpec
-from rag.models.specs import LanguageModelSpec
+from rag.models.language_model_spec import LanguageModelSpec
 from rag.pipeline.abstain_spec import AbstainSpec
 from rag.pipeline.checks import conflicts
 from rag.pipeline.dynamic_spec import DynamicSpec
-from rag.query.specs import QueryTransformSpec
-from rag.rerank.specs import RerankerSpec
+from rag.query.transform_spec import QueryTransformSpec
+from rag.rerank.reranker_spec import RerankerSpec
 from rag.retrieve.specs import DenseRetrieverSpec, FuserSpec, RetrieverSpec, SparseRetrieverSpec, ZScoreSpec
 
 _FROM_FILES = object()
