@@ -48,11 +48,13 @@ class Layout:
         Args:
             alone: chunks are encoded without the prefix, so their keys do not depend on it.
             in_context: a chunk is known by the tokens that stay in the prompt, not by its whole text: what is kept of
-                it is what later reuse must match.
+                it is what later reuse must match. It has read the chunks in front, so it is for those alone who may see
+                these too.
         """
         ids = list(as_ids(prefix))
         head = tuple(ids)
         chunks: list[Place] = []
+        lists: set[str] = set()
         between = blake2b(digest_size=16)
         for segment in segments:
             kept = segment.kept
@@ -60,13 +62,15 @@ class Layout:
             ids += kept
             if segment.cached and kept:
                 content = kept if in_context else segment.ids
+                lists.add(segment.access)
+                access = "\n".join(sorted(lists - {""})) if in_context else segment.access
                 chunks.append(
                     Place(
                         start,
                         len(ids),
                         content,
                         ((0, len(kept)),) if in_context else segment.ranges,
-                        chunk_key(identity, () if alone else head, content, segment.access),
+                        chunk_key(identity, () if alone else head, content, access),
                         between.digest() if start > len(head) else NOTHING,
                         tuple(place.chunk for place in chunks),
                     )

@@ -2,11 +2,15 @@ from __future__ import annotations
 
 import os
 import random
+import resource
 import sqlite3
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -378,3 +382,107 @@ def test_the_engine_preloads_what_a_prompt_will_need_and_warms_what_is_missing(t
     assert report.hits == 2
     assert report.loaded["memory"] == 10 * report.loaded["disk"]  # 60 tokens of chunks; 6 of the prefix, from disk
     store.close()
+
+
+@contextmanager
+def files_no_larger_than(size: int) -> Iterator[None]:
+    """As on a disk that is full: the system itself refuses what is written behind `size` bytes of any file."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.mark.parametrize("refused", ["file", "row"])
+def test_a_cache_that_finds_no_room_on_disk_leaves_nothing_there_and_is_used_from_memory(
+    tmp_path: Path, refused: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = tiered(tmp_path)
+    assert store.disk is not None
+    store.put(variant(1), cache(1))
+    store.settle()
+    room = SIZE // 2 if refused == "file" else 2 * SIZE
+    if refused == "row":  # the file of the index is larger than any cache's
+        room = max(room, max(file.stat().st_size for file in tmp_path.glob("??/*")) + 1)
+        assert (tmp_path / "index.sqlite-wal").stat().st_size > room
+    with files_no_larger_than(room):
+        store.put(variant(2), cache(2))
+        store.settle()
+        assert store.load(variant(2), HOST) is not None
+        assert "could not be moved" in caplog.text
+    assert len(list(tmp_path.glob("??/*"))) == 1
+    store.put(variant(2), cache(2))  # there is room again
+    store.close()
+    found = on_disk(tmp_path).get(variant(2))
+    assert found is not None
+    assert torch.equal(found.keys, cache(2).keys)
+
+
+def test_uses_that_cannot_be_written_at_the_end_fail_no_question(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = tiered(tmp_path, memory=0)
+    store.put(variant(1), cache(1))
+    store.settle()
+    assert store.load(variant(1), HOST) is not None
+    with files_no_larger_than(100):
+        store.close()
+    assert "could not be written" in caplog.text
+    assert on_disk(tmp_path).verify().intact == 1
+
+
+def test_a_damaged_cache_that_cannot_be_removed_is_still_not_used(tmp_path: Path) -> None:
+    tier = on_disk(tmp_path)
+    tier.add(variant(1), cache(1))
+    (file,) = tmp_path.glob("??/*.safetensors")
+    file.write_bytes(b"x" * file.stat().st_size)
+    with files_no_larger_than(100):
+        for _ in range(2):
+            assert tier.get(variant(1)) is None
+    assert tier.get(variant(1)) is None
+    assert not tier.index.rows()
+
+
+def test_a_folder_that_cannot_be_made_is_an_error_that_says_where(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(StoreError, match=r"index\.sqlite") as raised:
+        tiered(tmp_path / "file").variants(key(1))
+    assert raised.value.hint is not None
+    assert "llm.reuse.path" in raised.value.hint
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="the superuser may write anywhere")
+def test_a_folder_that_may_not_be_written_is_an_error_that_says_where(tmp_path: Path) -> None:
+    folder = tmp_path / "kv"
+    tiered(folder).variants(key(1))
+    folder.chmod(0o500)
+    with pytest.raises(StoreError, match=r"index\.sqlite") as raised:
+        on_disk(folder).add(variant(1), cache(1))
+    assert "llm.reuse.path" in str(raised.value.hint)
+
+
+def test_tiers_without_room_keep_nothing_and_everything_is_computed() -> None:
+    model, prompt = tiny("llama"), [chunk(tokens(1, 20)), chunk(tokens(1, 20)), text(tokens(2, 4))]
+    reusing = engine(model, FirstTokens(tokens=1000), ReuseSpec(memory_mb=0).store(IDENTITY))
+    for _ in range(2):
+        got = reusing.prefill(tokens(0, 6), prompt)
+        assert (got.report.hits, got.report.misses, got.report.reused) == (0, 2, 6)
+        torch.testing.assert_close(got.logits, reference(model, got.ids), atol=1e-4, rtol=0)
+
+
+def test_two_writers_of_one_cache_leave_one_that_is_whole(tmp_path: Path) -> None:
+    tiers = [on_disk(tmp_path), on_disk(tmp_path)]
+    for tier in (*tiers, *tiers[::-1]):
+        tier.add(variant(1), cache(1))
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda tier: [tier.add(variant(2), cache(2)) for _ in range(20)], tiers))
+    for tier in (*tiers, on_disk(tmp_path)):
+        for number in (1, 2):
+            found = tier.get(variant(number))
+            assert found is not None
+            assert torch.equal(found.keys, cache(number).keys)
+    assert len(list(tmp_path.glob("??/*"))) == len(tiers[0].index.rows()) == 2
+    held = sum(file.stat().st_size for file in tmp_path.glob("??/*"))
+    assert sum(totals.size for totals in tiers[0].index.totals().values()) == held

@@ -9,11 +9,13 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from threading import get_ident
 from zlib import crc32
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 
+from rag.errors import StoreError
 from rag.kv.chunk import TENSORS, ChunkCache
 from rag.kv.store.index import CacheIndex, Row
 from rag.kv.variant import Variant
@@ -54,13 +56,20 @@ class DiskTier:
         if cache is None:
             self.damaged += 1
             logger.warning("a chunk cache is damaged and is computed again: %s", self._path(variant))
-            self._delete(variant)
+            try:
+                self._delete(variant)
+            except StoreError as error:  # a full disk takes no change: it is found damaged again
+                logger.warning("it could not be removed: %s", error)
             return None
         self.index.use(variant)
         return cache
 
     def add(self, variant: Variant, cache: ChunkCache) -> None:
-        """Write a cache; one larger than the budget is not kept."""
+        """Write a cache; one larger than the budget is not kept.
+
+        Raises:
+            OSError, StoreError: it cannot be written, as where the disk is full; nothing of it is left.
+        """
         if cache.size > self.budget:
             return
         content = save(
@@ -68,11 +77,19 @@ class DiskTier:
         )
         path = self._path(variant)
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_suffix(f".{os.getpid()}.tmp")
-        temporary.write_bytes(content)
-        os.replace(temporary, path)
+        temporary = path.with_suffix(f".{os.getpid()}-{get_ident()}.tmp")  # another pipeline may write the same one
+        try:
+            temporary.write_bytes(content)
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
         self._checked.pop(variant.key, None)
-        for gone in self.index.add(Row(variant, len(content), crc32(content)), budget=self.budget):
+        try:
+            outlived = self.index.add(Row(variant, len(content), crc32(content)), budget=self.budget)
+        except StoreError:
+            self._unlink(variant)
+            raise
+        for gone in outlived:
             self._unlink(gone)
 
     def shrink(self, budget: int) -> int:
@@ -111,7 +128,7 @@ class DiskTier:
                 if not {"keys", "values"} <= names <= set(TENSORS):
                     return None
                 return ChunkCache(base=int(file.metadata()["base"]), **{name: file.get_tensor(name) for name in names})
-        except (FileNotFoundError, SafetensorError, KeyError, ValueError) as error:
+        except (OSError, SafetensorError, KeyError, ValueError) as error:
             logger.debug("%s: %s", path, error)
             return None
 
@@ -133,7 +150,7 @@ class DiskTier:
         self._unlink(variant)
 
     def _unlink(self, variant: Variant) -> None:
-        with suppress(FileNotFoundError):
+        with suppress(OSError):  # gone already, or it stays and `verify` finds that no row names it
             self._path(variant).unlink()
 
     def _path(self, variant: Variant) -> Path:

@@ -54,7 +54,8 @@ class CacheIndex:
     """Opened at the first use. Uses are counted in this process and written with the next transaction.
 
     Raises:
-        StoreError: the file is damaged or of another version; caches are computed again without it.
+        StoreError: the file is damaged, of another version, or cannot be read or written; caches are computed again
+            without it.
     """
 
     def __init__(self, path: Path, *, model: str, variants: int) -> None:
@@ -144,9 +145,11 @@ class CacheIndex:
                 self._write_uses(database)
 
     def close(self) -> None:
-        self.flush()
-        self._reader.close()
-        self._writer.close()
+        try:
+            self.flush()
+        finally:
+            self._reader.close()
+            self._writer.close()
 
     def _write_uses(self, database: sqlite3.Connection) -> None:
         with self._lock:
@@ -203,9 +206,11 @@ class _Connection:
                 if self._opened is None:
                     self._opened = self._open()
                 yield self._opened
-            except sqlite3.DatabaseError as error:
+            except (sqlite3.DatabaseError, OSError) as error:
                 problem = f"{self.path}: the index of the chunk caches cannot be used: {error}"
-                raise StoreError(problem, hint=self._hint()) from error
+                usable = isinstance(error, (sqlite3.OperationalError, OSError))  # no room, no right, no such folder
+                hint = "llm.reuse.path: a folder that can be written, on a disk with room" if usable else self._hint()
+                raise StoreError(problem, hint=hint) from error
 
     def close(self) -> None:
         with self._lock:
@@ -242,10 +247,11 @@ def _transaction(database: sqlite3.Connection) -> Iterator[None]:
     database.execute("BEGIN IMMEDIATE")
     try:
         yield
+        database.execute("COMMIT")
     except BaseException:
-        database.execute("ROLLBACK")
+        if database.in_transaction:  # a full disk may have ended it
+            database.execute("ROLLBACK")
         raise
-    database.execute("COMMIT")
 
 
 def _packed(profile: Profile | None) -> bytes | None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import torch
 
+from rag.errors import StoreError
 from rag.kv.base import Loaded
 from rag.kv.chunk import ChunkCache, Precision
 from rag.kv.store.disk import DiskTier
@@ -111,13 +112,16 @@ class TieredStore:
             worker.submit(int).result()
 
     def close(self) -> None:
-        """Write what is waiting, and close the files."""
+        """Write what is waiting, and close the files. What cannot be written is said in the log."""
         with self._lock:
             worker, self._worker = self._worker, None
         if worker is not None:
             worker.shutdown(wait=True)
         if self.disk is not None:
-            self.disk.index.close()
+            try:
+                self.disk.index.close()
+            except StoreError as error:
+                logger.warning("how often chunk caches were used could not be written: %s", error)
 
     def _bring(self, variant: Variant, device: torch.device) -> None:
         with self._lock:

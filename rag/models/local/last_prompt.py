@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import count
 
 from rag.kv.base import Prefilled, Stretch
 from rag.kv.chunk import ChunkCache
@@ -15,6 +16,7 @@ from rag.kv.types import Segment, TokenRange
 from rag.models.local.attending import Means
 from rag.models.local.pieces import Pieces
 
+_NUMBERS = count(1)
 QUESTIONS = 4
 """How many are remembered behind one prompt; each holds its attention to the whole prompt."""
 
@@ -35,9 +37,10 @@ class Question:
 
 
 class LastPrompt:
-    """A prompt up to the end of its last passage, as it was read."""
+    """A prompt up to the end of its last passage, as it was read; `number` is unlike that of any other."""
 
     def __init__(self, pieces: Pieces, prefilled: Prefilled) -> None:
+        self.number = next(_NUMBERS)
         self.pieces = pieces
         self.prefilled = prefilled
         self._questions: OrderedDict[tuple[int, ...], Question] = OrderedDict()
@@ -63,7 +66,8 @@ class LastPrompt:
         What stands behind the question is new, a draft. Where the sources are the same nothing is lost.
 
         Args:
-            cut: also where sources, or parts of them, were left out: what is left, and the question, saw these.
+            cut: also where sources, or parts of them, were left out: what is left, and the question, saw these, so not
+                where that could tell of sources that who reads the answer may not see.
         """
         known = [each for each in self._questions.values() if each.ids == pieces.rest[: len(each.ids)]]
         question = max(known, key=lambda each: len(each.ids), default=None)
@@ -80,21 +84,30 @@ class LastPrompt:
         tail = Stretch(question.tail, 0, len(question.ids), question.ids)
         return [*sources, tail, *([Segment(behind, cached=False)] if behind else [])]
 
-    def apart(self, pieces: Pieces) -> str:
-        """Why the sources cannot be taken from here as they stand."""
+    def apart(self, pieces: Pieces, *, mine: bool) -> str:
+        """Why the sources cannot be taken from here as they stand; `mine` as `cut` needs it: read for who asks."""
         if self.pieces.prefix != pieces.prefix:
             return "other instructions"
         before, now = ([(segment.ids, segment.access) for segment in each.passages] for each in (self.pieces, pieces))
         if not set(now) <= set(before):
             return "other sources"
-        return "sources left out" if len(now) < len(before) or self._is_cut(pieces) else "another order of sources"
+        if len(now) == len(before) and not self._is_cut(pieces):
+            return "another order of sources"
+        if not self._open_to(pieces):
+            return "sources left out that others may see"
+        return "sources left out" if mine else "sources left out, looked at elsewhere"
+
+    def _open_to(self, pieces: Pieces) -> bool:
+        """Whether who may see those sources may see all of these: each access list here is one of theirs."""
+        lists, theirs = ({segment.access for segment in each.passages} for each in (self.pieces, pieces))
+        return lists - {""} <= theirs
 
     def _is_cut(self, pieces: Pieces) -> bool:
         return any(segment.keep is not None for segment in pieces.passages)
 
     def _left(self, pieces: Pieces) -> list[Stretch | Segment] | None:
         """The sources of a prompt that has parts of this one's, and lines between them that are computed."""
-        if pieces.prefix != self.pieces.prefix:
+        if pieces.prefix != self.pieces.prefix or not self._open_to(pieces):
             return None
         parts: list[Stretch | Segment] = [self._stretch(0, len(pieces.prefix))]
         places = self._places()

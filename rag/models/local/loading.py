@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import json
 import logging
 import threading
 from collections.abc import Iterator
@@ -166,6 +167,13 @@ def weights_digest(model: PreTrainedModel) -> str:
         spread = flat[:: max(1, len(flat) // 64)][:64].double().cpu().numpy()
         digest.update(f"{name} {tuple(weight.shape)}\n".encode() + spread.tobytes())
     return digest.hexdigest()
+
+
+def config_digest(model: PreTrainedModel) -> str:
+    """What tells this configuration from others that compute differently with the same weights: rotations, scales."""
+    told = model.config.get_text_config(decoder=True).to_dict()
+    counted = {name: value for name, value in told.items() if name not in ("_name_or_path", "transformers_version")}
+    return blake2b(json.dumps(counted, sort_keys=True, default=str).encode(), digest_size=8).hexdigest()
 
 
 def tokenizer_digest(tokenizer: PreTrainedTokenizerBase) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from contextlib import closing
+from contextvars import ContextVar
 from functools import partial
 from threading import Lock
 from typing import TYPE_CHECKING
@@ -36,6 +37,10 @@ if TYPE_CHECKING:
 
     from rag.kv.compress.base import CacheCompressor
     from rag.models.compress_cache_specs import CompressCacheSpec
+
+
+_SHOWN: ContextVar[int] = ContextVar("shown", default=0)
+"""The number of the prompt whose attention was last given in this context, that is to this question."""
 
 
 class TransformersModel:
@@ -105,7 +110,7 @@ class TransformersModel:
     def stream(self, messages: Sequence[Message], sampling: Sampling = AS_SET) -> Generator[Token | Usage]:
         loaded, chat = self.loader.load(), self.chat
         request = Request(
-            read=partial(self._start, messages),
+            read=partial(self._start, messages, _SHOWN.get()),
             sampler=partial(self._sampler, sampling),
             detokeniser=partial(Detokeniser, chat.decode),
             stops=sampling.stop,
@@ -123,8 +128,10 @@ class TransformersModel:
             self._ahead.start(partial(self._preload, self.reuse, messages))
 
     def choose(self, messages: Sequence[Message], options: Sequence[str]) -> Choice:
+        shown = _SHOWN.get()
+
         def first() -> tuple[list[float], Usage]:
-            prompt = self._read(messages)
+            prompt = self._read(messages, shown)
             return torch.softmax(prompt.logits.float(), -1).tolist(), prompt.usage
 
         shares, usage = self.worker.run(first)
@@ -203,7 +210,7 @@ class TransformersModel:
 
     # ---- one request, in the worker's thread
 
-    def _read(self, messages: Sequence[Message]) -> Prompt:
+    def _read(self, messages: Sequence[Message], shown: int) -> Prompt:
         loaded, chat = self.loader.load(), self.chat
         text = chat.text(messages)
         if self.reuse is not None and text.passages:
@@ -211,7 +218,7 @@ class TransformersModel:
             pieces = chunks.pieces(text)
             if len(pieces.encoded.ids) >= loaded.window:
                 raise self._too_long(len(pieces.encoded.ids), loaded.window)
-            return chunks.read(pieces)
+            return chunks.read(pieces, shown=shown)
         ids = chat.ids(text.text, marked=text.marked)
         if len(ids) >= loaded.window:
             raise self._too_long(len(ids), loaded.window)
@@ -221,9 +228,9 @@ class TransformersModel:
             raise ModelError(f"{loaded.name!r}: the prompt has no tokens")
         return Prompt(ids, logits[-1], cache, Usage(len(ids)))
 
-    def _start(self, messages: Sequence[Message]) -> Prompt:
+    def _start(self, messages: Sequence[Message], shown: int) -> Prompt:
         """The prompt with what of its cache is to be written from."""
-        prompt = self._read(messages)
+        prompt = self._read(messages, shown)
         if self.compress_cache is None:
             return prompt
         loaded = self.loader.load()
@@ -264,15 +271,17 @@ class TransformersModel:
         _, shift = placed[0]
         documents = [(start + shift, end + shift) for start, end in prompt.documents]
 
-        def attend() -> Attended:
+        def attend() -> tuple[Attended, int]:
             chunks = self._reusing(spec)
             asked = [chunks.pieces(text) for text, _ in placed]
             longest = max(len(pieces.encoded.ids) for pieces in asked)
             if longest > self.window:
                 raise self._too_long(longest, self.window)
-            return chunks.attend(asked, documents, len(prompt.shared) + shift, heads)
+            return chunks.attend(asked, documents, len(prompt.shared) + shift, heads), chunks.shown
 
-        return self.worker.run(attend)
+        attended, shown = self.worker.run(attend)
+        _SHOWN.set(shown)
+        return attended
 
     def _reusing(self, spec: ReuseSpec) -> ChunkReuse:
         loaded, chat = self.loader.load(), self.chat

@@ -17,7 +17,7 @@ from rag.models.attention import Attended, Head
 from rag.models.local.attending import Means, check_heads
 from rag.models.local.chat import Chat, ChatText, Encoded, Range
 from rag.models.local.last_prompt import LastPrompt, Question
-from rag.models.local.loading import Loaded, tokenizer_digest
+from rag.models.local.loading import Loaded, config_digest, tokenizer_digest
 from rag.models.local.pieces import Pieces
 from rag.models.local.worker import Prompt
 from rag.types import Reuse, Usage
@@ -41,7 +41,7 @@ class ChunkReuse:
     def __init__(self, loaded: Loaded, chat: Chat, spec: ReuseSpec) -> None:
         identity = ModelIdentity(
             model=loaded.name,
-            revision=loaded.digest,
+            revision=f"{loaded.digest}-{config_digest(loaded.model)}",
             dtype=str(loaded.model.dtype).removeprefix("torch."),
             tokenizer=tokenizer_digest(loaded.tokenizer),
         )
@@ -52,15 +52,26 @@ class ChunkReuse:
         self._texts: OrderedDict[tuple[str, str], Encoded] = OrderedDict()  # by who may see it, and its text
         self._last: LastPrompt | None = None
 
-    def read(self, pieces: Pieces) -> Prompt:
-        """A prompt, ready to be continued."""
+    @property
+    def shown(self) -> int:
+        """The number of the prompt that was read last."""
+        return 0 if self._last is None else self._last.number
+
+    def read(self, pieces: Pieces, *, shown: int) -> Prompt:
+        """A prompt, ready to be continued.
+
+        Args:
+            shown: the number of the prompt whose attention was last given to who asks: with `question: kept` the reply
+                goes on from that one alone, for the same question may be asked of other sources meanwhile.
+        """
         last = self._last
-        parts = None if last is None else last.continued(pieces, cut=self.spec.question == "kept")
+        kept = self.spec.question == "kept" and shown == self.shown
+        parts = None if last is None else last.continued(pieces, cut=kept)
         if parts is not None:
             whole = self.engine.joined(parts)
             usage = _found(pieces, computed=whole.report.recomputed)
         else:
-            last, report, apart = self._shared(pieces)
+            last, report, apart = self._shared(pieces, shown=shown)
             whole = self.engine.question_pass(last.prefilled, pieces.rest)
             usage = _usage(report, pieces, apart=apart)
             last.remember(Question(pieces.rest, _tail(whole, pieces)))
@@ -77,7 +88,7 @@ class ChunkReuse:
         found, usage = [], Usage()
         for pieces in asked:
             start = next(at for at, (_, end) in enumerate(pieces.encoded.offsets) if end > tail)
-            last, report, apart = self._shared(pieces)
+            last, report, apart = self._shared(pieces, shown=self.shown)
             question = last.asked(pieces.rest, start=start, layers=layers)
             if question is None:
                 question = self._ask(last, pieces, start=start, layers=layers)
@@ -133,9 +144,9 @@ class ChunkReuse:
         known = (access, text)
         if known not in self._texts and self.engine.policy.encode != "in-context":
             for (others, whole), encoded in reversed(self._texts.items()):
-                at = whole.find(text) if others == access else -1
-                if at >= 0:
-                    start, end = encoded.within(at, at + len(text))
+                found = _part(whole, encoded, text) if others == access else None
+                if found is not None:
+                    at, (start, end) = found
                     inside = tuple((max(0, low - at), high - at) for low, high in encoded.offsets[start:end])
                     segment = Segment(encoded.ids, cached=True, access=access, keep=((start, end),))
                     return segment, Encoded(encoded.ids[start:end], inside)
@@ -156,16 +167,30 @@ class ChunkReuse:
         last.remember(question)
         return question
 
-    def _shared(self, pieces: Pieces) -> tuple[LastPrompt, ReuseReport, str]:
+    def _shared(self, pieces: Pieces, *, shown: int) -> tuple[LastPrompt, ReuseReport, str]:
         """The prompt up to its last passage, and what that cost: nothing where it is the last one's, else why not."""
         last = self._last
         if last is not None and last.same(pieces):
             count = len(pieces.shared)
             return last, ReuseReport(self.engine.policy.name, count, count, 0), ""
-        apart = "" if last is None else last.apart(pieces)
+        apart = "" if last is None else last.apart(pieces, mine=last.number == shown)
         self._last = last = None  # its memory may be needed
         self._last = last = LastPrompt(pieces, self.engine.prefill(pieces.prefix, pieces.segments))
         return last, last.prefilled.report, apart
+
+
+def _part(whole: str, encoded: Encoded, text: str) -> tuple[int, Range] | None:
+    """Where a text stands in a whole one, and its tokens there; ``None`` where it does not, or they hold more of it
+    than blanks around the text: half a word is no part."""
+    at = whole.find(text)
+    if at < 0 or not text.strip():
+        return None
+    start, end = encoded.within(at, at + len(text))
+    if start == end:
+        return None
+    low, high = encoded.offsets[start][0], encoded.offsets[end - 1][1]
+    beside = whole[low:at] + whole[at + len(text) : high]
+    return None if beside.strip() else (at, (start, end))
 
 
 def _prefix_end(text: str, passage: int) -> int:

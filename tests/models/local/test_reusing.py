@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -9,6 +11,7 @@ from typing import Literal, Protocol
 import numpy as np
 import pytest
 
+from rag.errors import ModelError
 from rag.kv.base import Stretch
 from rag.kv.specs import FirstTokensSpec, FullSpec, NoneSpec, PolicySpec, PrefixSpec, ReuseSpec
 from rag.models.attention import AttentionPrompt, Head
@@ -296,6 +299,67 @@ def test_a_part_of_a_passage_does_not_use_the_rows_of_one_that_others_may_see(ma
     usage = model.complete(seen_by(part, '["bob"]')).usage
     assert reuse_of(usage).read_alone == len(model.chat.ids("They sleep by day."))
     assert reuse_of(usage).questions == 0
+
+
+def test_a_passage_without_text_is_no_part_of_another(make: Make, model: TransformersModel) -> None:
+    reusing = make(PrefixSpec())
+    for texts in (TEXTS, ["", *TEXTS], ["", " ", TEXTS[0]]):
+        expected = model.complete(question(texts), Sampling(max_tokens=16))
+        assert reusing.complete(question(texts)).text == expected.text
+
+
+def test_half_a_word_is_no_part_of_a_passage(make: Make) -> None:
+    model = make(NoneSpec())
+    model.complete(question(["Watchdogs bark at night."]))
+    for text in ("dogs bark at night.", "Watchdogs ba"):
+        _, pieces = pieces_of(model, question([text]))
+        [segment] = pieces.passages
+        assert model.chat.decode(segment.kept) == text
+
+
+def test_the_same_source_twice_in_one_prompt_is_read_once(make: Make, model: TransformersModel) -> None:
+    texts = [TEXTS[0], TEXTS[1], TEXTS[0]]
+    usage = make(NoneSpec()).complete(question(texts)).usage
+    counts = [len(model.chat.ids(text)) for text in TEXTS]
+    prefix = len(model.chat.ids(f"<|system|>\n{SYSTEM}<|end|>\n<|user|>\n"))
+    assert reuse_of(usage).read_alone == counts[0] + counts[1] + prefix
+    assert (
+        make(PrefixSpec()).complete(question(texts)).text
+        == model.complete(question(texts), Sampling(max_tokens=16)).text
+    )
+
+
+def test_caches_of_a_model_whose_rotation_was_changed_in_its_folder_are_not_used(weights: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(weights, folder)
+    reuse = ReuseSpec(policy=NoneSpec(), path=tmp_path / "kv")
+
+    def read_alone() -> int:
+        model = TransformersModel(Loader(str(folder), device="cpu"), max_tokens=1, reuse=reuse)
+        given = reuse_of(model.complete(question(TEXTS)).usage)
+        model.close()
+        return given.read_alone
+
+    first = read_alone()
+    assert first > 0
+    assert read_alone() == 0
+    config = json.loads((folder / "config.json").read_text())
+    config["rope_parameters"]["rope_theta"] *= 2  # the weights, the name and the tokenizer stay
+    (folder / "config.json").write_text(json.dumps(config))
+    assert read_alone() == first
+
+
+def test_a_reply_longer_than_the_window_is_cut_where_the_window_ends(weights: Path) -> None:
+    loader = Loader(str(weights), device="cpu", context_tokens=100)
+    model = TransformersModel(loader, max_tokens=10**6, reuse=ReuseSpec(policy=NoneSpec()))
+    try:
+        usage = model.complete(question(TEXTS[:1])).usage
+        assert usage.prompt_tokens < 100
+        assert usage.prompt_tokens + usage.completion_tokens <= 100
+        with pytest.raises(ModelError, match="does not fit into the 100"):
+            model.complete(question(TEXTS * 3))
+    finally:
+        model.close()
 
 
 def test_access_lists_name_every_passage_or_none() -> None:
