@@ -5,17 +5,26 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from rag.errors import BackendError, ModelError
 from rag.events import Decided, Event, Retracted, Wrote
-from rag.generate.base import Outcome
 from rag.models.caller import CALLER
-from rag.pipeline.draft import Draft
-from rag.trigger.base import Asked, Decision, Finished, Found, Moment, MomentName, Written
-from rag.types import Query, Scalar, Token, Usage
+from rag.pipeline.talk import Seek, Talk
+from rag.trigger.base import (
+    Asked,
+    Decision,
+    Finished,
+    Found,
+    Moment,
+    MomentName,
+    SpendingQueryBuilder,
+    Written,
+    joined,
+)
+from rag.types import Meta, Query, Scalar, Token
 
 if TYPE_CHECKING:
     from rag.generate.base import Decoding
@@ -50,53 +59,6 @@ class Dynamic:
     query: Stage[QueryBuilder]
     elsewhere: Stage[Retriever] | None
     limits: Limits
-
-
-@dataclass(frozen=True, slots=True)
-class Seek:
-    """A retrieval that was decided.
-
-    `keep` is how much of the text stays if it adds evidence, `stay` how much if it adds none; `over` if the answer is
-    then finished as it stands.
-    """
-
-    queries: tuple[Query, ...]
-    elsewhere: bool = False
-    question: bool = False
-    keep: int = 0
-    stay: int = 0
-    over: bool = False
-
-
-@dataclass(slots=True)
-class Talk:
-    """One question in the loop. `tokens` counts all that was written for it, also what was taken back."""
-
-    work: Work
-    until: float
-    draft: Draft = field(default_factory=Draft)
-    seek: Seek | None = None
-    round: int = 0
-    tokens: int = 0
-    unasked: bool = False
-    stopped: bool = False
-    over: bool = False
-    deciding_seconds: float = 0.0
-    usage: Usage = field(default_factory=Usage)
-    given: set[int] = field(default_factory=set)
-    last: Outcome = field(default_factory=Outcome)
-
-    @property
-    def outcome(self) -> Outcome:
-        abstained = self.last.abstained and not self.draft.accepted
-        reason = self.last.reason if abstained else ""
-        return Outcome(
-            usage=self.usage,
-            given=tuple(sorted(self.given)),
-            prompt=self.last.prompt,
-            abstained=abstained,
-            reason=reason,
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -344,7 +306,8 @@ class Loop:
         started = perf_counter()
         try:
             decision = self.trigger.decide(moment)
-            queries = self._queries(talk, moment, decision)
+            queries, spent = self._queries(talk, moment, decision)
+            decision = replace(decision, numbers=joined(decision.numbers, spent))
         except (BackendError, ModelError) as error:
             if self.limits.on_failure == "fail":
                 raise
@@ -356,12 +319,16 @@ class Loop:
         talk.deciding_seconds += seconds
         return _Consulted(decision, queries, seconds)
 
-    def _queries(self, talk: Talk, moment: Moment, decision: Decision) -> tuple[Query, ...]:
+    def _queries(self, talk: Talk, moment: Moment, decision: Decision) -> tuple[tuple[Query, ...], Meta]:
+        """What to retrieve with, and what it cost to say so."""
         if not decision.retrieve or (decision.elsewhere and not self.has_elsewhere) or self._over_limits(talk):
-            return ()
+            return (), {}
         if isinstance(moment, Asked) and not decision.elsewhere:
-            return (talk.work.query,)
-        return tuple(self.builder.build(moment, decision))
+            return (talk.work.query,), {}
+        if isinstance(self.builder, SpendingQueryBuilder):
+            queries, spent = self.builder.build_counted(moment, decision)
+            return tuple(queries), spent
+        return tuple(self.builder.build(moment, decision)), {}
 
     def _decided(self, talk: Talk, moment: Moment, said: _Consulted) -> Decided:
         decision, work = said.decision, talk.work

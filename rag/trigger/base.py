@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol, TypeAlias
+from typing import Literal, Protocol, TypeAlias, runtime_checkable
 
-from rag.types import Evidence, Meta, Query, Ranking, Token
+from rag.types import Evidence, Meta, Query, Ranking, Scalar, Token
 
 MomentName: TypeAlias = Literal["asked", "found", "written", "finished"]
 
@@ -70,6 +70,10 @@ class Finished:
 Moment: TypeAlias = Asked | Found | Written | Finished
 
 
+COSTS = frozenset({"requests", "prompt_tokens", "completion_tokens"})
+"""What asking a language model cost, in `Decision.numbers`."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
     """What a trigger says at a moment, and why.
@@ -77,8 +81,8 @@ class Decision:
     Attributes:
         retrieve: whether to retrieve now.
         why: in a few words, for the trace.
-        numbers: what it was decided on (a probability, a count, a threshold), for the trace; `prompt_tokens` and
-            `completion_tokens` are counted among the costs.
+        numbers: what it was decided on (a probability, a count, a threshold), for the trace; `COSTS` are counted among
+            the costs of the question.
         doubts: code-point ranges of the sentence that are in doubt, for who builds the query.
         queries: texts to retrieve with, where the trigger itself knows them; a query builder may use others.
         keep: how many characters of the draft and its sentence stay. ``None``: at `Written` the draft, without the
@@ -135,3 +139,28 @@ class QueryBuilder(Protocol):
         None: there is nothing to ask for, and nothing is retrieved.
         """
         ...
+
+
+@runtime_checkable
+class SpendingQueryBuilder(QueryBuilder, Protocol):
+    """A query builder that asks a language model, and says what that cost."""
+
+    def build_counted(self, moment: Moment, decision: Decision) -> tuple[Sequence[Query], Meta]:
+        """As `build`, and what is to be added to `Decision.numbers`: `COSTS`."""
+        ...
+
+
+def joined(numbers: Meta, more: Meta, *, name: str = "") -> dict[str, Scalar]:
+    """The numbers of both. Costs are summed; others of `more` that are there already get `name` before theirs.
+
+    >>> joined({"requests": 1, "count": 7}, {"requests": 2, "count": 9}, name="quco")
+    {'requests': 3, 'count': 7, 'quco.count': 9}
+    """
+    found = dict(numbers)
+    for key, told in more.items():
+        had = found.get(key)
+        if key in COSTS and isinstance(had, int) and isinstance(told, int):
+            found[key] = had + told
+        else:
+            found[f"{name}.{key}" if key in found else key] = told
+    return found

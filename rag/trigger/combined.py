@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from rag.trigger.base import Decision, Moment, MomentName, Trigger
+from rag.trigger.base import Decision, Moment, MomentName, Trigger, joined
 from rag.types import Scalar
 
 
@@ -24,18 +24,26 @@ class _Several:
     def asked(self, moment: Moment, *, until: bool) -> Decision:
         """The decision of the first who says `until`, else of the last.
 
-        Those who speak at the moment are asked in their order, the rest are not, so the cheap ones go first.
+        Those who speak at the moment are asked in their order, the rest are not, so the cheap ones go first. What one
+        made of the ranking stays so, unless it wanted to retrieve and nothing is retrieved; and where nothing is, the
+        answer ends if one of them says so.
         """
+        said: list[Decision] = []
         numbers: dict[str, Scalar] = {}
-        decision = Decision(retrieve=not until)
         for name, trigger in self.parts:
             if moment.name in trigger.moments:
-                decision = trigger.decide(moment)
-                numbers |= {f"{name}.{key}" if key in numbers else key: told for key, told in decision.numbers.items()}
-                decision = replace(decision, why=f"{name}: {decision.why}", numbers=numbers)
-                if decision.retrieve is until:
+                each = trigger.decide(moment)
+                numbers = joined(numbers, each.numbers, name=name)
+                said.append(replace(each, why=f"{name}: {each.why}"))
+                if each.retrieve is until:
                     break
-        return decision
+        if not said:
+            return Decision(retrieve=not until)
+        last = said[-1]
+        found = [each.found for each in said if each.found is not None and (last.retrieve or not each.retrieve)]
+        ends = [each for each in said if each.stop and not each.retrieve and not last.retrieve]
+        last = replace(last, numbers=numbers, found=found[-1] if found else None)
+        return replace(last, stop=True, keep=ends[-1].keep) if ends else last
 
 
 class AnyOf(_Several):

@@ -8,7 +8,7 @@ from rag.errors import BackendError
 from rag.text.markers import unmarked
 from rag.trigger.asking import Asker
 from rag.trigger.base import Decision, Finished, Moment, Written
-from rag.types import Query
+from rag.types import Meta, Query
 
 LONGEST_CHARACTERS = 400
 """A longer reply is no search query."""
@@ -28,6 +28,9 @@ class LlmAsked:
         self.asker = asker
 
     def build(self, moment: Moment, decision: Decision) -> Sequence[Query]:
+        return self.build_counted(moment, decision)[0]
+
+    def build_counted(self, moment: Moment, decision: Decision) -> tuple[Sequence[Query], Meta]:
         draft = moment.draft if isinstance(moment, Written | Finished) else ""
         sentence = moment.sentence if isinstance(moment, Written) else ""
         values = {
@@ -35,8 +38,9 @@ class LlmAsked:
             "draft": unmarked(draft).strip(),
             "sentence": unmarked(sentence).strip(),
         }
-        (reply,) = self.asker.ask([values]).replies
+        told = self.asker.ask([values])
+        (reply,) = told.replies
         text = reply.get("query") if reply else None
         if not isinstance(text, str) or not text.strip() or len(text) > LONGEST_CHARACTERS:
             raise BackendError("the language model gave no query to search with")
-        return [moment.query.rephrased(" ".join(text.split()))]
+        return [moment.query.rephrased(" ".join(text.split()))], told.notes()

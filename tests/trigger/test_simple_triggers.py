@@ -11,7 +11,7 @@ from rag.models.template import Template
 from rag.testing import ScriptedModel, check_query_builder, check_trigger
 from rag.testing.triggers import MOMENTS
 from rag.trigger.asking import Asker
-from rag.trigger.base import Decision, Finished, Found, Moment, MomentName, Written
+from rag.trigger.base import Decision, Finished, Found, Moment, MomentName, SpendingQueryBuilder, Written
 from rag.trigger.combined import AllOf, AnyOf, Not
 from rag.trigger.flare import Flare
 from rag.trigger.iter_retgen import IterRetGen
@@ -167,6 +167,54 @@ def test_those_that_do_not_speak_at_a_moment_are_not_asked() -> None:
     assert at_end.asked == 0
 
 
+class Says:
+    """Decides as told, at every moment."""
+
+    moments: frozenset[MomentName] = frozenset({"found", "written"})
+    reads_tokens = False
+
+    def __init__(self, decision: Decision) -> None:
+        self.decision = decision
+
+    def decide(self, moment: Moment) -> Decision:
+        return self.decision
+
+
+REFINED = Ranking((ScoredChunk(Chunk(span=Span("d", 0, 1), text="x"), 1.0, "given"),))
+
+
+@pytest.mark.parametrize("retrieves", [False, True])
+def test_what_one_part_refined_is_not_undone_by_the_next(retrieves: bool) -> None:
+    refines = Says(Decision(retrieve=False, found=REFINED))
+    decision = AnyOf([("crag", refines), ("margin", Says(Decision(retrieve=retrieves)))]).decide(found(0.5))
+    assert (decision.retrieve, decision.found) == (retrieves, REFINED)
+
+
+@pytest.mark.parametrize(("retrieves", "kept"), [(True, Ranking()), (False, None)])
+def test_what_a_part_drops_in_order_to_retrieve_is_dropped_if_all_retrieve(
+    retrieves: bool, kept: Ranking | None
+) -> None:
+    drops = Says(Decision(retrieve=True, elsewhere=True, found=Ranking()))
+    decision = AllOf([("crag", drops), ("margin", Says(Decision(retrieve=retrieves, elsewhere=True)))]).decide(
+        found(0.5)
+    )
+    assert (decision.retrieve, decision.found) == (retrieves, kept)
+
+
+@pytest.mark.parametrize("retrieves", [False, True])
+def test_an_answer_that_one_part_ends_ends_unless_another_retrieves(retrieves: bool) -> None:
+    ends = Says(Decision(retrieve=False, stop=True, keep=0))
+    decision = AnyOf([("quco", ends), ("flare", Says(Decision(retrieve=retrieves)))]).decide(written(("A", 1.0)))
+    assert (decision.retrieve, decision.stop) == (retrieves, not retrieves)
+    assert retrieves or decision.keep == 0
+
+
+def test_what_parts_spend_is_summed() -> None:
+    spends = Says(Decision(retrieve=False, numbers={"requests": 1, "prompt_tokens": 5, "segment": 0.5}))
+    decision = AnyOf([("one", spends), ("other", spends)]).decide(written(("A", 1.0)))
+    assert decision.numbers == {"requests": 2, "prompt_tokens": 10, "segment": 0.5, "other.segment": 0.5}
+
+
 def test_not_turns_a_decision_around() -> None:
     assert not Not(Fixed(True)).decide(written(("A", 1.0))).retrieve
     assert Not(Fixed(False)).decide(written(("A", 1.0))).retrieve
@@ -246,3 +294,11 @@ def test_a_reply_that_is_no_query_is_a_failure(reply: str) -> None:
 
 def test_the_query_of_a_model_keeps_filter_and_access() -> None:
     check_query_builder(asked(*['{"query": "dogs"}'] * 2 * len(MOMENTS)))
+
+
+def test_what_the_model_s_query_cost_is_told() -> None:
+    builder = asked('{"query": "A and B"}')
+    queries, spent = builder.build_counted(written(("A", 1.0)), Decision(retrieve=True))
+    assert isinstance(builder, SpendingQueryBuilder)
+    assert [query.text for query in queries] == ["A and B"]
+    assert spent["requests"] == 1
