@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import stat
 from collections import Counter
@@ -27,8 +26,6 @@ if TYPE_CHECKING:
 
     from rag.load.base import Source
     from rag.resources import Resources
-
-logger = logging.getLogger(__name__)
 
 ACCESS_FILE = ".access.yaml"
 _SNIFFED_BYTES = 8192
@@ -69,36 +66,45 @@ class FilesConnector:
         self.spec = spec
         self.suffixes = SUFFIXES.keys() if pictures else SUFFIXES.keys() - PICTURES
         self.skipped: Counter[str] = Counter()
+        self._unreadable: list[OSError] = []
 
     def load(self) -> Iterator[Source]:
-        """Raises `SourceError` when there is no such folder, `ConfigError` when ``.access.yaml`` is wrong."""
+        """List what there is, folders that cannot be read left out.
+
+        Raises:
+            SourceError: there is no such folder; or, when all else is listed, a folder could not be read.
+            ConfigError: ``.access.yaml`` is wrong.
+        """
         root = Path(self.spec.root).expanduser()
         if not root.exists():
             raise SourceError("there is no such folder or file", source=str(root), hint="check ingest.load root")
-        if root.is_file():
+        if not root.is_dir():
             yield self._source(root, root.name, self.spec.access)
             return
         rules = _access_rules(root / ACCESS_FILE)
         for path, name in self._paths(root):
             access = next((allowed for pattern, allowed in rules if pattern.match_file(name)), self.spec.access)
             yield self._source(path, name, access)
-        if self.skipped:
-            logger.info("%s: left out %s", root, ", ".join(f"{n} {reason}" for reason, n in self.skipped.items()))
+        if self._unreadable:
+            first, *others = self._unreadable
+            more = f"; so are {len(others)} others" if others else ""
+            raise SourceError(f"the folder cannot be read: {first.strerror}{more}", source=str(first.filename))
 
     def count(self) -> int:
         """How many files `load` will list."""
         root = Path(self.spec.root).expanduser()
-        return 1 if root.is_file() else sum(1 for _ in self._paths(root)) if root.exists() else 0
+        return sum(1 for _ in self._paths(root)) if root.is_dir() else int(root.exists())
 
     def _paths(self, root: Path) -> Iterator[tuple[Path, str]]:
         self.skipped = Counter()
+        self._unreadable = []
         include = _patterns(self.spec.include) if self.spec.include else None
         exclude = _patterns(self.spec.exclude)
         for path, name in self._walk(root, "", exclude, []):
             if include is not None and not include.match_file(name):
                 self.skipped["not included"] += 1
             elif include is None and path.suffix.lower() not in self.suffixes and not _holds_text(path):
-                self.skipped["binary"] += 1
+                self.skipped[path.suffix.lower() or "binary without a suffix"] += 1
             else:
                 yield path, name
 
@@ -109,7 +115,8 @@ class FilesConnector:
         try:
             entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
         except OSError as error:
-            raise SourceError(f"the folder cannot be read: {error.strerror}", source=str(folder)) from error
+            self._unreadable.append(error)
+            return
         gitignore = folder / ".gitignore"
         if self.spec.gitignore and gitignore.is_file():
             lines = gitignore.read_text("utf-8", "replace").splitlines()
@@ -155,7 +162,7 @@ class FilesConnector:
         try:
             if path != Path(self.spec.root).expanduser() and not self._stays_inside(path):
                 raise SourceError("it has become a link out of the folder", source=path.as_posix())
-            with path.open("rb") as file:
+            with open(path, "rb", opener=_opened) as file:
                 status = os.fstat(file.fileno())
                 limit = int(self.spec.max_megabytes * 1e6)
                 if not stat.S_ISREG(status.st_mode):
@@ -175,6 +182,11 @@ def _patterns(lines: Iterable[str]) -> GitIgnoreSpec:
     from pathspec import GitIgnoreSpec  # here, since a pipeline that is only checked reads no files
 
     return GitIgnoreSpec.from_lines(lines)
+
+
+def _opened(path: str, flags: int) -> int:
+    """Without waiting for what may never come, as from a named pipe."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def _ignored(name: str, ignores: list[tuple[str, GitIgnoreSpec]]) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from typing import Annotated
 
@@ -76,8 +77,9 @@ def root(
 def main() -> None:
     """Run the command line; a `RagError` is a message on standard error and exit code 1, never a traceback.
 
-    Typer turns Ctrl-C into exit code 130 and a closed pipe into 1. SIGTERM ends it in order, with 143: an engine that
-    runs in processes of its own is closed with the pipeline.
+    So is what the operating system refuses, where it names the file, and a full disk. Typer turns Ctrl-C into exit
+    code 130 and a closed pipe into 1. SIGTERM ends it in order, with 143: an engine that runs in processes of its own
+    is closed with the pipeline.
     """
     import os
     import signal
@@ -92,4 +94,10 @@ def main() -> None:
         app()
     except RagError as error:
         typer.echo(f"error: {error}", err=True)
+        sys.exit(1)
+    except OSError as error:
+        if error.filename is None and error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        place = "" if error.filename is None else f"{error.filename}: "
+        typer.echo(f"error: {place}{error.strerror}", err=True)
         sys.exit(1)

@@ -85,12 +85,13 @@ def prepare(pipeline: Pipeline, *, update: bool) -> None:
     """
     if not update:
         return
-    from rag.cli.ingest import name_failures, run, summary
+    from rag.cli.ingest import name_failures, name_skipped, run, summary
 
     new = not pipeline.index.exists()
     report = run(pipeline, prune=True)
     if new or report.added or report.updated or report.removed:
         name_failures(report)
+        name_skipped(report)
         note(f"indexed: {summary(report)}")
     elif report.failed:  # they were named when the rest was indexed
         note(f"{len(report.failed)} of the sources could not be read; `rag ingest` with the same options names them")
@@ -108,15 +109,20 @@ def _schema(path: Path) -> dict[str, Json]:
 
     try:
         found = loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"--schema {path}: {error}") from error
+    except OSError as error:
+        raise ConfigError(f"--schema {path}: it cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise ConfigError(f"--schema {path}: it is not JSON: {error}") from error
     if not isinstance(found, dict):
         raise ConfigError(f"--schema {path}: expected a JSON object, found {type(found).__name__}")
     return found
 
 
 def streamed(events: Iterator[Event]) -> Answer:
-    """Print the answer while it is written, as far as it stays; give it whole."""
+    """Print the answer while it is written, as far as it stays; give it whole.
+
+    White space waits for what comes behind it: a model may end on empty lines.
+    """
     from rag.events import Answered, Retracted, Wrote
 
     text, printed = "", 0
@@ -130,9 +136,10 @@ def streamed(events: Iterator[Event]) -> Answer:
             text = text[: event.keep]
         elif isinstance(event, Answered):
             answer, stays = event.answer, True
-        if stays and printed < len(text):
-            typer.echo(plain(text[printed:]), nl=False)
-            printed = len(text)
+        end = len(text.rstrip())
+        if stays and printed < end:
+            typer.echo(plain(text[printed:end]), nl=False)
+            printed = end
     typer.echo()
     assert answer is not None  # a stream ends with an answer for each question
     return answer

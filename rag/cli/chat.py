@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from rag.cli.options import AsOption, PipelineOption, SetOption, SourceOption, colours, note, open_pipeline, principals
+from rag.cli.options import AsOption, PipelineOption, SetOption, SourceOption, note, open_pipeline, principals
 from rag.cli.terminal import plain
 
 
@@ -46,6 +46,6 @@ def _read() -> str | None:
     import sys
 
     try:
-        return input("> " if sys.stdin.isatty() and colours() else "").strip()
+        return input("> " if sys.stdin.isatty() and sys.stdout.isatty() else "").strip()
     except EOFError:
         return None

@@ -37,6 +37,7 @@ def ingest(
             return
         report = run(opened, prune=prune, force=force, strict=strict, quiet=quiet)
     name_failures(report)
+    name_skipped(report)
     if json:
         from rag.cli.render import to_json
 
@@ -68,6 +69,14 @@ def name_failures(report: IngestReport) -> None:
         first = next(failure for failure in report.enrichment.failed if failure.reason == reason)
         more = f" and {chunks - 1} more" if chunks > 1 else ""
         note(f"not enriched as asked: {first.chunk_id}{more}: {reason}")
+
+
+def name_skipped(report: IngestReport) -> None:
+    """What connectors left out, by reason, and that nothing at all was found, on standard error."""
+    if report.skipped:
+        note(f"left out: {', '.join(f'{number} {reason}' for reason, number in report.skipped.items())}")
+    if not (report.added or report.updated or report.unchanged or report.failed):
+        note("nothing to index was found: see ingest.load, and its `include` and `exclude`")
 
 
 def summary(report: IngestReport) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -32,4 +33,5 @@ def init(
     except FileExistsError:
         raise ConfigError(f"{file} is already there", hint="--force replaces it") from None
     schema(file.parent / schema_file)
-    typer.echo(f'wrote {file}; next: rag ingest, then rag ask "..."')
+    option = "" if file == Path("pipeline.yaml") else f" -p {shlex.quote(file.as_posix())}"
+    typer.echo(f'wrote {file}; next: rag ingest{option}, then rag ask{option} "..."')

@@ -56,7 +56,8 @@ def _list(reader: Reader, *, json: bool) -> None:
         typer.echo(to_json([asdict(summary) for summary in summaries]))
         return
     for summary in summaries:
-        typer.echo(f"{summary.chunks:>6} chunks {summary.characters:>9} characters  {summary.id}")
+        chunks = "chunk " if summary.chunks == 1 else "chunks"
+        typer.echo(f"{summary.chunks:>6} {chunks} {summary.characters:>9} characters  {plain(summary.id)}")
     held = f"{count(len(summaries), 'document')}, {count(reader.size, 'chunk')}"
     typer.echo(f"{held}, generation {reader.generation}")
 
@@ -77,7 +78,8 @@ def _resolve(reader: Reader, name: str) -> str:
     if len(ending) == 1:
         return ending[0]
     if ending:
-        raise UnknownNameError(f"{name!r} is the end of {len(ending)} documents: {', '.join(ending[:5])}")
+        more = ", ..." if len(ending) > 5 else ""
+        raise UnknownNameError(f"{name!r} is the end of {len(ending)} documents: {', '.join(ending[:5])}{more}")
     close = near(name, ids)
     raise UnknownNameError(f"no document {name!r} in the index" + (f"; did you mean {close!r}?" if close else ""))
 

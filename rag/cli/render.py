@@ -49,12 +49,12 @@ def to_json(value: object) -> str:
 def answer(result: Answer, *, locate: Locate, with_text: bool = True) -> str:
     """The answer, then each cited source with its place and the quoted text, and what is not well supported."""
     result = replace(result, text=plain(result.text), evidence=plain_values(result.evidence))
-    lines = [marked(result), ""] if with_text else [""]
+    lines = [marked(result).rstrip()] if with_text else []
     naming: list[Citation | FieldCitation] = [*result.citations, *result.fields]
     cited = sorted({number for each in naming for number in each.evidence})
     shown = cited or (range(1, min(3, len(result.evidence)) + 1) if result.abstained else [])
-    if result.abstained and shown:
-        lines.append(_dim("nearest passages:"))
+    if shown:
+        lines += ["", _dim("nearest passages:")] if result.abstained else [""]
     for number in shown:
         evidence = result.evidence[number - 1]
         spans = _spans(result, number) or [evidence.span]

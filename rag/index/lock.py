@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import IO
 
-from rag.errors import IndexLockedError
+from rag.errors import IndexLockedError, StoreError
 
 NAME = "LOCK"
 
@@ -25,9 +25,16 @@ class WriterLock:
 
         Raises:
             IndexLockedError: another writer holds it; names its process.
+            StoreError: nothing can be written in the folder, or it is a file.
         """
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        file = self.path.open("a+b")
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            file = self.path.open("a+b")
+        except OSError as error:
+            raise StoreError(
+                f"{self.path.parent}: the index cannot be written: {error.strerror}",
+                hint="ingest.index.path names the folder of the index",
+            ) from error
         try:
             _lock(file)
         except OSError as error:

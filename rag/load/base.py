@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
@@ -55,3 +55,11 @@ class Countable(Protocol):
     """A connector that can say how many sources it will list without reading them, for progress bars."""
 
     def count(self) -> int: ...
+
+
+@runtime_checkable
+class Selective(Protocol):
+    """A connector that says how many of what it found at its last listing it left out, by reason: ``.zip: 2``."""
+
+    @property
+    def skipped(self) -> Mapping[str, int]: ...

@@ -22,7 +22,7 @@ from rag.errors import ConfigError, ModelError, SourceError
 from rag.pipeline.prepare import prepare
 from rag.pipeline.report import Failure, IngestProgress, IngestReport, Tally
 from rag.pipeline.seen import SeenIds
-from rag.pipeline.sources import count, fingerprint_of, indexing_options, sources
+from rag.pipeline.sources import count, fingerprint_of, indexing_options, skipped, sources
 from rag.pipeline.vectors import seen_of, vectors_of
 from rag.types import Chunk, Document
 
@@ -167,7 +167,7 @@ class Run:
                 except (SourceError, ModelError) as error:
                     if self.strict:
                         raise
-                    self.tally.failed.append(Failure(source.uri, error.message))
+                    self.tally.failed.append(Failure.of(source.uri, error))
                 self.source_id = source.id
                 self._show()
                 if sum(len(pending.chunks) for pending in self.pending) >= EMBED_CHUNKS:
@@ -208,6 +208,7 @@ class Run:
                 continue
             yield source
         self.tally.failed += failed
+        self.tally.skipped = skipped(self.built)
         self.tally.listed_all = not failed
         if failed and self.strict:
             raise SourceError(failed[0].reason, source=failed[0].source)
@@ -266,7 +267,7 @@ class Run:
             except (SourceError, ModelError) as error:
                 if self.strict:
                     raise
-                self.tally.failed.append(Failure(pending.source.uri, error.message))
+                self.tally.failed.append(Failure.of(pending.source.uri, error))
         return done
 
     def _fitted(self, chunks: Sequence[Chunk], document: Document, *, embedder: Embedder) -> list[Chunk]:

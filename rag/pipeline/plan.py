@@ -82,7 +82,7 @@ def _cost(
                 if before is None or (before.content_hash, before.fingerprint) != same:
                     batch.append(Cut(document, built.ingest.chunker.chunk(document)))
             except (SourceError, ModelError) as error:
-                failed.append(Failure(source.uri, error.message))
+                failed.append(Failure.of(source.uri, error))
             if sum(len(cut.chunks) for cut in batch) >= EMBED_CHUNKS:
                 cost = sum((enricher.cost(batch) for enricher in enrichers), cost)
                 batch = []

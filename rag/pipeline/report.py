@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from time import perf_counter
 
 from rag.enrich.tally import Cost, EnrichmentReport, EnrichmentTally
+from rag.errors import RagError
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +17,11 @@ class Failure:
     source: str
     reason: str
 
+    @staticmethod
+    def of(source: str, error: RagError) -> Failure:
+        """What is wrong, and what to do about it where that is known."""
+        return Failure(source, f"{error.message}; {error.hint}" if error.hint else error.message)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IngestReport:
@@ -22,7 +29,8 @@ class IngestReport:
 
     `embedded` and `cached` count chunks whose vector was computed or found in the embedding cache. `truncated` counts
     chunks that lost text to the encoder's window: a chunk that does not fit is refused or its context is shortened
-    (`shortened`), so it stays 0. `enrichment` is what enrichers asked of a language model.
+    (`shortened`), so it stays 0. `skipped` counts what connectors left out, by reason. `enrichment` is what enrichers
+    asked of a language model.
     """
 
     added: int = 0
@@ -30,6 +38,7 @@ class IngestReport:
     unchanged: int = 0
     removed: int = 0
     failed: tuple[Failure, ...] = ()
+    skipped: Mapping[str, int] = field(default_factory=dict)
     chunks: int = 0
     characters: int = 0
     embedded: int = 0
@@ -82,6 +91,7 @@ class Tally:
     unchanged: int = 0
     removed: int = 0
     failed: list[Failure] = field(default_factory=list)
+    skipped: Mapping[str, int] = field(default_factory=dict)
     chunks: int = 0
     characters: int = 0
     embedded: int = 0
@@ -101,6 +111,7 @@ class Tally:
             unchanged=self.unchanged,
             removed=self.removed,
             failed=tuple(self.failed),
+            skipped=self.skipped,
             chunks=self.chunks,
             characters=self.characters,
             embedded=self.embedded,

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
 from rag.enrich.base import BatchEnricher
 from rag.enrich.specs import RepresentSpec
 from rag.errors import SourceError
-from rag.load.base import Countable
+from rag.load.base import Countable, Selective
 from rag.pipeline.report import Failure
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ def sources(built: Built, failed: list[Failure]) -> Iterator[Source]:
         try:
             yield from connector.load()
         except SourceError as error:
-            failed.append(Failure(error.source, error.message))
+            failed.append(Failure.of(error.source, error))
 
 
 def count(built: Built) -> int | None:
@@ -37,6 +38,15 @@ def count(built: Built) -> int | None:
             return None
         total += connector.count()
     return total
+
+
+def skipped(built: Built) -> Mapping[str, int]:
+    """What the connectors left out when they last listed, by reason, the most first."""
+    total: Counter[str] = Counter()
+    for connector in built.ingest.connectors:
+        if isinstance(connector, Selective):
+            total.update(connector.skipped)
+    return dict(sorted(total.items(), key=lambda item: (-item[1], item[0])))
 
 
 def indexing_options(built: Built) -> str:

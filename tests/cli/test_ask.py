@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
+from rag.cli import render
 from rag.cli.ask import streamed
 from rag.events import Answered, Retracted, Wrote
 from rag.testing.openai_stub import OpenAIStub, Reply
-from rag.types import Answer
+from rag.types import Answer, Location
 
 ROOT = Path(__file__).parents[2]
 QUESTION = "When do dogs bark?"
@@ -125,6 +126,9 @@ def test_a_folder_without_documents_does_not_answer(
     (own_directory / "docs").mkdir()
     done = run("ask", QUESTION, "--source", "docs", "-p", pipeline, "--json")
     assert (done.code, done.json["reason"]) == (3, "no-evidence")
+    lines = run("ask", QUESTION, "--source", "docs", "-p", pipeline).out.splitlines()
+    assert lines[:2] == ["The sources do not answer this question.", ""]
+    assert lines[2].startswith("mode: extractive")
 
 
 def test_a_source_that_is_not_there_is_an_error(folder: Path, run: Callable[..., Any]) -> None:
@@ -148,6 +152,15 @@ def test_events_are_json_lines_that_end_with_the_answer(indexed: Path, run: Call
     assert last == {name: value for name, value in whole.items() if name != "milliseconds"}
     assert lines[3]["citation"] == whole["citations"][0]
     assert lines[1]["evidence"] == whole["evidence"]
+
+
+def test_empty_lines_that_a_model_ends_on_are_not_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    text = "Dogs bark.\n\nCats meow.\n\n\n"
+    pieces = ("Dogs bark.", "\n", "\nCats meow.", "\n\n", "\n")
+    streamed(iter([*(Wrote(0, piece) for piece in pieces), Answered(0, Answer(query="?", text=text))]))
+    assert capsys.readouterr().out == "Dogs bark.\n\nCats meow.\n"
+    whole = render.answer(Answer(query="?", text=text), locate=lambda _: Location())
+    assert whole.splitlines()[:-1] == ["Dogs bark.", "", "Cats meow.", ""]
 
 
 def test_what_may_be_taken_back_is_printed_when_it_stays(capsys: pytest.CaptureFixture[str]) -> None:

@@ -69,6 +69,36 @@ def test_json_has_exactly_the_documented_fields(folder: Path, run: Callable[...,
     assert set(run("ingest", "--json").json) == documented
 
 
+def test_what_is_left_out_is_said_by_suffix(folder: Path, run: Callable[..., Any]) -> None:
+    (folder / "docs" / "old.zip").write_bytes(b"PK\3\4\0\0")
+    (folder / "docs" / ".notes.md").write_text("hidden")
+    done = run("ingest")
+    assert (done.code, done.err) == (0, "left out: 1 .zip, 1 hidden\n")
+    assert run("ingest", "--json").json["skipped"] == {".zip": 1, "hidden": 1}
+
+
+def test_a_run_that_finds_nothing_says_so(folder: Path, run: Callable[..., Any]) -> None:
+    done = run("ingest", "--set", 'ingest.load.0.include=["*.tex"]')
+    assert done.err == (
+        "left out: 2 not included\nnothing to index was found: see ingest.load, and its `include` and `exclude`\n"
+    )
+
+
+def test_a_failure_says_what_to_do_about_it(folder: Path, run: Callable[..., Any]) -> None:
+    done = run("ingest", "--set", "ingest.load.0.max_megabytes=0.00001")
+    assert "more than the limit of 1e-05 MB; raise max_megabytes of the connector\n" in done.err
+
+
+def test_an_index_that_cannot_be_written_is_an_error_without_a_traceback(folder: Path, run: Callable[..., Any]) -> None:
+    (folder / "taken").write_text("a file")
+    done = run("ingest", "--set", "ingest.index.path=taken")
+    assert done.code == 1
+    assert done.err.splitlines() == [
+        "error: taken: the index cannot be written: File exists",
+        "  hint: ingest.index.path names the folder of the index",
+    ]
+
+
 class Silent(BaseHTTPRequestHandler):
     """Says that it was asked, and never answers."""
 

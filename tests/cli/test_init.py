@@ -47,3 +47,11 @@ def test_the_new_pipeline_does_not_index_itself() -> None:
     assert rag().exit_code == 0
     plan = CliRunner().invoke(app, ["ingest", "--plan", "--json"])
     assert json.loads(plan.output)["added"] == ["notes.md"]
+
+
+@pytest.mark.parametrize(
+    ("path", "option"),
+    [("pipeline.yaml", ""), (".", ""), ("mine.yaml", " -p mine.yaml"), ("a b.yaml", " -p 'a b.yaml'")],
+)
+def test_the_next_commands_it_names_use_the_file_it_wrote(path: str, option: str) -> None:
+    assert f'next: rag ingest{option}, then rag ask{option} "..."\n' in rag(path).output

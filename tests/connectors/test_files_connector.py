@@ -42,8 +42,34 @@ def test_files_are_listed_by_path_without_hidden_and_binary_ones(folder: Path) -
 def test_what_is_left_out_is_counted(folder: Path) -> None:
     files = connector(folder)
     list(files.load())
-    assert dict(files.skipped) == {"hidden": 2, "binary": 1}
+    assert dict(files.skipped) == {"hidden": 2, ".bin": 1}
     assert files.count() == 5
+
+
+def test_a_folder_that_cannot_be_read_is_an_error_after_all_else_is_listed(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scandir = os.scandir
+
+    def refusing(path: Path) -> object:
+        if Path(path).name == "deep":
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    (folder / "zebra.txt").write_text("Z")
+    sources = connector(folder).load()
+    listed = [next(sources).id for _ in range(5)]
+    assert listed == ["a.txt", "b.md", "notes.unknown", "sub/c.py", "zebra.txt"]
+    with pytest.raises(SourceError, match=r"sub/deep: the folder cannot be read: Permission denied$"):
+        next(sources)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="named pipes are of POSIX")
+def test_a_named_pipe_is_refused_and_not_waited_for(folder: Path) -> None:
+    os.mkfifo(folder / "pipe.txt")
+    with pytest.raises(SourceError, match="it is not a regular file"):
+        next(connector(folder / "pipe.txt").load()).read()
 
 
 def test_a_source_says_where_it_is_and_when_it_changed(folder: Path) -> None:
