@@ -29,11 +29,13 @@ _PIECE = 64  # code points of a long word that are tokenized together; some toke
 _BLOCK = 1 << 20  # code points handled at once
 _REMEMBERED_WORDS = 1 << 17  # some 16 MiB
 _LEVEL_OF_GAP = np.array([WORD, LINE, PARAGRAPH])  # by the line breaks in it
-_KNOWN = 0x3001  # no white space beyond U+3000
-# 0 is no white space, 1 is, and each line that a character ends is one more; a page and a paragraph count as two.
-_SPACE = np.array([chr(code).isspace() for code in range(_KNOWN)] + [False], np.int8)
-_SPACE[[0x0A, 0x0B, 0x0D, 0x85, 0x2028]] = 2
-_SPACE[[0x0C, 0x2029]] = 3
+# What white space there is: 1, and one more for each line that the character ends; a page and a paragraph end two.
+_SPACE = bytes({0x0A: 2, 0x0B: 2, 0x0C: 3, 0x0D: 2, 0x85: 2}.get(code, chr(code).isspace()) for code in range(256))
+# White space beyond Latin-1, there is none beyond U+3000, and what is the same to us within it.
+_WIDE_SPACE = {chr(code): " " for code in range(0x100, 0x3001) if chr(code).isspace()} | {
+    "\u2028": "\x85",
+    "\u2029": "\x0c",
+}
 _GAP = re.compile(r"\s")
 _PROBE = tuple(
     re.findall(r"\S+", "The naïve co-operation's 3.14% of WORDS, (unbelievable) über-tokenization: café/x_y!")
@@ -96,17 +98,19 @@ class AtomCounter:
 
     def _block(self, block: str, at: int, line_breaks: int) -> tuple[Atoms, int]:
         """The words of a block that begins at offset `at`, `line_breaks` after the last word; and how many follow."""
-        codes = np.frombuffer(block.encode("utf-32-le", "surrogatepass"), "<u4")
-        space = _SPACE[np.minimum(codes, _KNOWN)]
-        inside = np.zeros(len(space) + 2, np.bool_)
-        np.equal(space, 0, out=inside[1:-1])
+        narrow = block
+        if not block.isascii():
+            for space, same in _WIDE_SPACE.items():
+                narrow = narrow.replace(space, same)
+        codes = narrow.encode("latin-1", "replace")  # one byte a code point
+        spaces = np.frombuffer(codes.translate(_SPACE), np.int8)
+        inside = np.zeros(len(spaces) + 2, np.bool_)
+        np.equal(spaces, 0, out=inside[1:-1])
         edges = np.flatnonzero(inside[1:] != inside[:-1])
         starts, ends = edges[::2], edges[1::2]
-        places = np.flatnonzero(space > 1)  # of line breaks
-        ended = space[places].astype(np.int64) - 1
-        returns = np.flatnonzero(codes[places] == 0x0D)
-        following = np.minimum(places[returns] + 1, len(codes) - 1)
-        ended[returns[codes[following] == 0x0A]] = 0  # CR LF is one
+        places = np.flatnonzero(spaces > 1)  # of line breaks
+        ended = spaces[places].astype(np.int64) - 1
+        ended[np.array([codes[at : at + 2] == b"\r\n" for at in places.tolist()], np.bool_)] = 0  # CR LF is one
         # How many lines end before each word, and after the last.
         gaps = np.zeros(len(starts) + 1, np.int64)
         np.add.at(gaps, np.searchsorted(starts, places), ended)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 _PIECE = re.compile(r"[A-Za-z0-9]+|[!-/:-@\[-`{-~]")  # what the pre-tokeniser leaves of ASCII: punctuation stands alone
 _PLAIN_WORD = re.compile(r"[!-~]+")
-_NOT_PLAIN = re.compile(r"[^\t\n\r -~]")
+_CONTROL = re.compile(r"[^\t\n\r -~]")
 _GAP = re.compile(r"[\t\n\r ]+")  # ends a word whatever stands around it; other white space may be removed as a control
 REMEMBERED = 1 << 16  # pieces
 
@@ -67,13 +67,14 @@ class WordPieceCounter:
 
     def _plain(self, text: str) -> int | None:
         """The tokens of a text, ``None`` if it is not plain or may hold an added token, which is found before all."""
-        if _NOT_PLAIN.search(text):
+        if not text.isascii() or not (text.isprintable() or _CONTROL.search(text) is None):
             return None
         lowered = text.lower()
         for opener in self._openers:
             if opener in lowered and any(token in lowered for token in self._added):
                 return None
-        return sum(map(self._sizes.__getitem__, _PIECE.findall(lowered if self._lower else text)))
+        cased = lowered if self._lower else text
+        return self._sizes[cased] if cased.isalnum() else sum(map(self._sizes.__getitem__, _PIECE.findall(cased)))
 
 
 def _added(tokenizer: tokenizers.Tokenizer) -> list[str]:
