@@ -39,7 +39,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, P
 from transformers.cache_utils import Cache, DynamicCache, DynamicLayer
 
 sys.path.insert(0, str(Path(__file__).parent))
-from kv import VOCABULARY, random_llama
+from kv_ttft import VOCABULARY, random_llama
 from microlm import data
 from microlm.evaluate import examples, load, mean
 
@@ -47,7 +47,7 @@ from rag.kv.compress.base import CacheCompressor, ReadPrompt, budget
 from rag.kv.compress.critic import Critic
 from rag.kv.compress.draft import Draft
 from rag.kv.compress.heads import KeyHead, RetrievalHeads
-from rag.kv.compress.kept import KeptCache, KeptLayer, chosen, decoding
+from rag.kv.compress.kept import KeptCache, KeptLayer, chosen
 from rag.kv.compress.razor import Razor
 from rag.kv.compress.snapkv import SnapKV
 from rag.kv.compress.tokenselect import TokenSelect
@@ -59,6 +59,7 @@ from rag.models.local.model import TransformersModel
 from rag.models.local.watching import read, read_in_pieces
 from rag.models.local.worker import Prompt
 from rag.models.template import Template
+from rag.testing.kv import step
 from rag.train.attention_heads import detect_heads
 from rag.train.head_trials import Trial
 from rag.types import Usage
@@ -174,18 +175,6 @@ def continued(model: PreTrainedModel, replay: Replay, compressor: CacheCompresso
     share = cache.entries / replay.prompt.entries
     at = len(replay.prompt.ids)
     return [step(model, cache, token, at + number) for number, token in enumerate(replay.tokens)], share
-
-
-def step(model: PreTrainedModel, cache: Cache, token: int, position: int) -> Tensor:
-    with torch.no_grad(), decoding(model, cache) as options:
-        logits: Tensor = model(
-            input_ids=torch.tensor([[token]]),
-            position_ids=torch.tensor([[position]]),
-            past_key_values=cache,
-            use_cache=True,
-            **options,
-        ).logits[0, -1]
-    return logits
 
 
 def divergence(expected: Tensor, got: Tensor) -> float:

@@ -48,7 +48,10 @@ from rag.models.template import Template
 
 POLICIES: dict[str, Policy] = {
     "none": NoRepair(),
-    "first_k 16": FirstTokens(),
+    "first_k 2": FirstTokens(tokens=2),
+    "first_k 4": FirstTokens(tokens=4),
+    "first_k 8": FirstTokens(tokens=8),
+    "first_k 16": FirstTokens(tokens=16),
     "hkvd 15 %, check 1": HighestDeviation(ratio=0.15, check=1),
     "hkvd 15 %, check 2": HighestDeviation(ratio=0.15, check=2),
     "cache_craft 1": CacheCraft(),

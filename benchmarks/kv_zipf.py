@@ -23,6 +23,8 @@ from math import ceil
 from pathlib import Path
 from typing import cast
 
+from kv_goals import Goal
+
 from rag import Pipeline
 from rag.kv.chunk import ChunkCache
 from rag.kv.layout import NOTHING, Layout, Place
@@ -51,14 +53,17 @@ class Tokens:
     size: int
 
 
-def zipf(index: Path, data: Path, count: int, exponent: float) -> None:
-    """Print the share of prompt tokens computed, and the saving against full and against prefix caching."""
+def zipf(index: Path, data: Path, count: int, exponent: float) -> list[Goal]:
+    """Print the share of prompt tokens computed, and the saving against full and against prefix caching.
+
+    The goals are what Cache-Craft (arXiv 2502.15734) has published of its own workload.
+    """
     questions = [json.loads(line)["text"] for line in (data / "queries.jsonl").open(encoding="utf-8")]
     common = [
         f"ingest.load=[{{use: rows, path: {json.dumps(str(data / 'corpus.jsonl'))}}}]",
         f"ingest.index.path={json.dumps(str(index))}",
     ]
-    summary = []
+    summary, goals = [], []
     with Pipeline.from_yaml("hybrid", overrides=common) as pipeline:
         for wording in ("verbatim", "reworded"):
             requests = list(drawn(pipeline, questions, 2 * count, exponent, reworded=wording == "reworded"))
@@ -80,7 +85,12 @@ def zipf(index: Path, data: Path, count: int, exponent: float) -> None:
                         if name != "prefix"
                     )
                     summary.append(f"{wording}: prefix -{1 - against:.0%} of all, {savings}")
+                    most = figures["cache_craft, impact 1"]
+                    of = f"share that cache_craft computes, {data.name}, {wording}, of"
+                    goals.append(Goal(f"{of} all", most, "at most", 1 - 0.75))
+                    goals.append(Goal(f"{of} prefix caching", most / against, "at most", 1 - 0.51))
     print(f"{data.name}, steady state, store of 25 %, exponent {exponent}: " + "; ".join(summary))
+    return goals
 
 
 POLICIES: dict[str, tuple[Policy, float]] = {

@@ -10,9 +10,11 @@ import torch
 import transformers
 from torch import Tensor
 from transformers import PreTrainedModel
+from transformers.cache_utils import Cache
 
 from rag.kv.base import Loaded, Store
 from rag.kv.chunk import ChunkCache
+from rag.kv.compress.kept import decoding
 from rag.kv.engine import ChunkEngine
 from rag.kv.policy.base import Policy
 from rag.kv.types import ModelIdentity, Segment, TokenRange
@@ -128,3 +130,16 @@ def generated(model: PreTrainedModel, ids: Sequence[int], count: int) -> list[in
     for _ in range(count):
         prompt.append(int(reference(model, prompt).argmax()))
     return prompt[len(ids) :]
+
+
+def step(model: PreTrainedModel, cache: Cache, token: int, position: int) -> Tensor:
+    """The logits behind one more token, which the cache takes in."""
+    with torch.no_grad(), decoding(model, cache) as options:
+        logits: Tensor = model(
+            input_ids=torch.tensor([[token]]),
+            position_ids=torch.tensor([[position]]),
+            past_key_values=cache,
+            use_cache=True,
+            **options,
+        ).logits[0, -1]
+    return logits

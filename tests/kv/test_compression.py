@@ -25,7 +25,7 @@ from rag.kv.policy.first_k import FirstTokens
 from rag.models.local.compressing import smaller
 from rag.models.local.watching import read
 from rag.models.local.worker import Prompt
-from rag.testing.kv import MODELS, chunk, engine, reference, tiny, tokens
+from rag.testing.kv import MODELS, chunk, engine, reference, step, tiny, tokens
 from rag.types import CacheKept, Usage
 
 LAYERS, HEADS, GROUP, WIDTH = 3, 2, 3, 16  # of the tiny models
@@ -57,18 +57,6 @@ def read_compressed(model: PreTrainedModel, ids: tuple[int, ...], question: int,
 def kept(prompt: Prompt) -> CacheKept:
     assert prompt.usage.kept is not None
     return prompt.usage.kept
-
-
-def step(model: PreTrainedModel, cache: KeptCache, token: int, position: int) -> Tensor:
-    with torch.no_grad(), decoding(model, cache) as options:
-        logits: Tensor = model(
-            input_ids=torch.tensor([[token]]),
-            position_ids=torch.tensor([[position]]),
-            past_key_values=cache,
-            use_cache=True,
-            **options,
-        ).logits[0, -1]
-    return logits
 
 
 def continued(model: PreTrainedModel, got: Prompt, reply: Sequence[int]) -> Tensor:

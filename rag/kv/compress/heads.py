@@ -8,7 +8,7 @@ written: all of that stays.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import floor
 from typing import TypeAlias
@@ -43,17 +43,7 @@ class RetrievalHeads:
         low, high = streamed(prompt, self.sinks, self.recent)
         whole = whole_heads(self.ranking, prompt, self.keep, streaming=len(prompt.ids) - (high - low))
         ends = torch.cat([torch.arange(low), torch.arange(high, len(prompt.ids))]).to(prompt.keys[0].device)
-        layers = []
-        for layer, (keys, values) in enumerate(zip(prompt.keys, prompt.values, strict=True)):
-            groups = []
-            full, streaming = parted(whole, layer, keys)
-            if len(full):
-                groups.append(HeadGroup(full, keys[full], values[full]))
-            if len(streaming):
-                kept = (part[streaming][:, ends] for part in (keys, values))
-                groups.append(HeadGroup(streaming, *kept))
-            layers.append(HeadGroups(groups))
-        return layers
+        return split(prompt, whole, lambda heads, keys, values: HeadGroup(heads, keys[:, ends], values[:, ends]))
 
 
 def streamed(prompt: ReadPrompt, sinks: int, recent: int) -> tuple[int, int]:
@@ -70,7 +60,22 @@ def whole_heads(ranking: Sequence[KeyHead], prompt: ReadPrompt, keep: float, *, 
     return frozenset(ranking[: max(0, floor(heads * (keep * tokens - streaming) / (tokens - streaming)))])
 
 
-def parted(whole: frozenset[KeyHead], layer: int, keys: Tensor) -> tuple[Tensor, Tensor]:
+def split(
+    prompt: ReadPrompt, whole: frozenset[KeyHead], stream: Callable[[Tensor, Tensor, Tensor], HeadGroup]
+) -> list[KeptLayer]:
+    """Layers whose key heads of `whole` keep everything; `stream` says what the others keep, of which it is given the
+    indices, keys and values."""
+    layers: list[KeptLayer] = []
+    for layer, (keys, values) in enumerate(zip(prompt.keys, prompt.values, strict=True)):
+        full, streaming = _parted(whole, layer, keys)
+        groups = [HeadGroup(full, keys[full], values[full])] if len(full) else []
+        if len(streaming):
+            groups.append(stream(streaming, keys[streaming], values[streaming]))
+        layers.append(HeadGroups(groups))
+    return layers
+
+
+def _parted(whole: frozenset[KeyHead], layer: int, keys: Tensor) -> tuple[Tensor, Tensor]:
     """The indices of a layer's key heads that keep everything, and of the others."""
     retrieves = torch.tensor([(layer, head) in whole for head in range(len(keys))])
     return tuple(at.nonzero().flatten().to(keys.device) for at in (retrieves, ~retrieves))  # type: ignore[return-value]  # two

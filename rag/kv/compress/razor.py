@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from math import log
 
 import torch
+from torch import Tensor
 
 from rag.kv.compress.base import ReadPrompt
-from rag.kv.compress.heads import KeyHead, parted, streamed, whole_heads
-from rag.kv.compress.kept import HeadGroup, HeadGroups, KeptLayer
+from rag.kv.compress.heads import KeyHead, split, streamed, whole_heads
+from rag.kv.compress.kept import HeadGroup, KeptLayer
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,18 +36,13 @@ class Razor:
         low, high = streamed(prompt, self.sinks, self.recent)
         dropped = high - low
         whole = whole_heads(self.ranking, prompt, self.keep, streaming=len(prompt.ids) - dropped + bool(dropped))
-        layers = []
-        for layer, (keys, values) in enumerate(zip(prompt.keys, prompt.values, strict=True)):
-            groups = []
-            full, streaming = parted(whole, layer, keys)
-            if len(full):
-                groups.append(HeadGroup(full, keys[full], values[full]))
-            if len(streaming):
-                bias = torch.full((len(streaming), 1), log(dropped), dtype=keys.dtype, device=keys.device)
-                kept = (
-                    torch.cat([part[:, low:high].mean(1, keepdim=True), part[:, :low], part[:, high:]], 1)
-                    for part in (keys[streaming], values[streaming])
-                )
-                groups.append(HeadGroup(streaming, *kept, bias=bias))
-            layers.append(HeadGroups(groups))
-        return layers
+
+        def stream(heads: Tensor, keys: Tensor, values: Tensor) -> HeadGroup:
+            bias = torch.full((len(heads), 1), log(dropped), dtype=keys.dtype, device=keys.device)
+            kept = (
+                torch.cat([part[:, low:high].mean(1, keepdim=True), part[:, :low], part[:, high:]], 1)
+                for part in (keys, values)
+            )
+            return HeadGroup(heads, *kept, bias=bias)
+
+        return split(prompt, whole, stream)
