@@ -27,7 +27,7 @@ PARAGRAPH, LINE, SENTENCE, WRAP, WORD, INSIDE, GLUED = range(7)
 _LONG_WORD = 24  # code points; longer ones (a URL, a line of Chinese) are several atoms
 _PIECE = 64  # code points of a long word that are tokenized together; some tokenizers give up at 100
 _BLOCK = 1 << 20  # code points handled at once
-_REMEMBERED_WORDS = 1 << 17  # some 16 MiB
+REMEMBERED_WORDS = 1 << 17  # some 16 MiB
 _LEVEL_OF_GAP = np.array([WORD, LINE, PARAGRAPH])  # by the line breaks in it
 # What white space there is: 1, and one more for each line that the character ends; a page and a paragraph end two.
 _SPACE = bytes({0x0A: 2, 0x0B: 2, 0x0C: 3, 0x0D: 2, 0x85: 2}.get(code, chr(code).isspace()) for code in range(256))
@@ -129,7 +129,7 @@ class AtomCounter:
             new = list(dict.fromkeys(unknown))
             found = dict(zip(new, self.tokenizer.count(new), strict=True))
             counts[missing] = [found[word] for word in unknown]
-            if len(known) + len(found) > _REMEMBERED_WORDS:
+            if len(known) + len(found) > REMEMBERED_WORDS:
                 self._known = found
             else:
                 known.update(found)

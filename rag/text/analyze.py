@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 FORMAT = 1  # raised when the same text gives other terms
 EXPANSIONS = ("questions",)  # fields that enrichment writes for this side of retrieval alone
-CACHED_WORDS = 500_000  # distinct words whose terms are remembered; about 100 MiB at most
+CACHED_WORDS = 1 << 17  # distinct words whose terms are remembered; about 25 MiB
 
 # The 33 words that Lucene leaves out, then auxiliaries and question words: a question is full of them, and they say
 # what kind of answer is wanted, not where it stands.

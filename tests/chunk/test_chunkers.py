@@ -5,6 +5,7 @@ from itertools import pairwise
 
 import pytest
 
+from rag.chunk.atoms import AtomCounter
 from rag.chunk.base import Chunker
 from rag.chunk.fixed import FixedChunker
 from rag.chunk.headings import HeadingsChunker
@@ -206,6 +207,19 @@ def test_a_document_without_text_has_no_chunks(text: str) -> None:
         WholeChunker(WORDS),
     ):
         assert list(chunker.chunk(document(text))) == []
+
+
+def test_words_that_are_remembered_are_bounded_and_long_lines_are_not_among_them(
+    monkeypatch: pytest.MonkeyPatch, tokenizer_by_name: dict[str, Tokenizer]
+) -> None:
+    monkeypatch.setattr("rag.chunk.atoms.REMEMBERED_WORDS", 10)
+    counter = AtomCounter(tokenizer_by_name["wordpiece"])
+    for first in range(0, 60, 6):
+        words = [f"a{number}" for number in range(first, first + 6)] + ["b" * 10_000]
+        atoms = counter.atoms(" ".join(words), longest=1 << 62, most_tokens=32)
+        assert atoms.tokens[:6].tolist() == [len(word) for word in words[:6]]  # every letter is a piece
+        assert len(counter._known) <= 10
+        assert max(map(len, counter._known)) <= 64
 
 
 def test_a_long_single_line_takes_linear_time() -> None:
