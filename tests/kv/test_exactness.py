@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from rag.kv.policy.base import Policy
+from rag.kv.policy.cache_craft import CacheCraft
 from rag.kv.policy.first_k import FirstTokens
 from rag.kv.policy.full import Full
 from rag.kv.policy.hkvd import HighestDeviation
@@ -82,7 +83,7 @@ class Chosen:
         return [rows[order[: round(self.share * len(rows))]]]
 
 
-segments = st.lists(st.tuples(st.booleans(), st.integers(1, 150), st.integers(0, 5)), min_size=1, max_size=6)
+segments = st.lists(st.tuples(st.booleans(), st.integers(0, 150), st.integers(0, 5)), min_size=1, max_size=6)
 
 
 @given(prefix=st.integers(0, 40), parts=segments, question=st.integers(1, 9), exact=st.booleans())
@@ -103,6 +104,43 @@ def test_exact_policies_equal_a_plain_prefill_over_any_order_and_lengths(
     reordered = list(reversed(prompt[:-1])) + prompt[-1:]
     got = reusing.prefill(tokens(99, prefix), reordered)
     torch.testing.assert_close(got.logits, reference(model, got.ids), **CLOSE)
+
+
+POLICIES = (
+    Full(),
+    ExactPrefix(),
+    NoRepair(),
+    NoRepair(encode="alone"),
+    FirstTokens(tokens=3),
+    HighestDeviation(ratio=0.2),
+    HighestDeviation(ratio=0.2, check=2, measure="keys+values"),
+    CacheCraft(),
+)
+odd = st.lists(st.tuples(st.sampled_from([0, 1, 2, 9]), st.integers(0, 2)), min_size=1, max_size=7)
+
+
+@given(policy=st.sampled_from(POLICIES), parts=odd, prefix=st.sampled_from([0, 1, 9]), asked=st.booleans())
+@settings(max_examples=40, deadline=None)
+def test_no_policy_minds_empty_chunks_chunks_of_a_token_the_same_one_twice_or_one_that_is_the_prefix(
+    policy: Policy, parts: list[tuple[int, int]], prefix: int, asked: bool
+) -> None:
+    model = tiny("llama")
+    prompt = [chunk(tokens(seed, count)) for count, seed in parts]
+    if asked or not prefix + sum(count for count, _ in parts):
+        prompt.append(text(tokens(7, 2)))
+    head = tokens(0, prefix)  # as a chunk of that length is
+    ids = head + sum((segment.ids for segment in prompt), ())
+    reusing = engine(model, policy)
+    for order in (prompt, prompt, prompt[::-1], prompt):
+        got = reusing.prefill(head, order)
+        assert got.ids == head + sum((segment.ids for segment in order), ())
+        assert got.logits is not None
+        assert got.report.reused + got.report.recomputed == len(ids)
+        if policy.name != "full":
+            assert got.report.hits + got.report.misses == sum(bool(count) for count, _ in parts)
+        assert got.logits.isfinite().all()
+        if policy.exact:
+            torch.testing.assert_close(got.logits, reference(model, got.ids), **CLOSE)
 
 
 lengths_of_chunks = st.lists(st.integers(1, 70), min_size=1, max_size=4)
