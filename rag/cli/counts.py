@@ -93,7 +93,7 @@ def _thresholds(pipeline: Pipeline, path: Path) -> str:
     if not isinstance(trigger, Popularity):
         raise ConfigError(
             "ask.dynamic.trigger: expected `popularity` or `subject-relation`, whose thresholds are to be fitted",
-            hint="--set 'ask.dynamic={trigger: {use: popularity, below: 1}}'",
+            hint="set ask.dynamic.trigger to {use: popularity, below: 1}, ask.generate.without_evidence to answer",
         )
 
     def popularity(question: str) -> float | None:

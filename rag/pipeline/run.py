@@ -267,6 +267,8 @@ class Run:
         citer = self.stages.citer
         with self.clock("rag.cite", citer.use) as clock:
             cited = citer.run.cite(text, work.evidence, given=outcome.given)
+        if outcome.abstained:
+            cited = replace(cited, uncited=())  # that there is no answer needs no source
         kept, dropped = len(cited.citations), cited.dropped
         work.record("cite", citer.use, clock.seconds, kept + dropped, kept, notes=cited.notes)
         if self.stages.doubt is not None and not outcome.abstained:
@@ -287,7 +289,7 @@ class Run:
                 abstained=outcome.abstained,
                 reason=outcome.reason,
                 dropped_citations=cited.dropped,
-                uncited=() if outcome.abstained else cited.uncited,
+                uncited=cited.uncited,
                 prompt=outcome.prompt,
                 signals=outcome.signals,
                 trace=Trace(tuple(work.records)),

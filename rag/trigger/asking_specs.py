@@ -12,8 +12,10 @@ from rag.trigger.simple_specs import IterRetGenSpec
 from rag.trigger.trigger_spec import TriggerSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Set
+    from collections.abc import Iterator, Mapping, Set
 
+    from rag.config.problems import Path
+    from rag.config.view import Conflict, View
     from rag.models.llm import Json
     from rag.resources import Resources
     from rag.trigger.adaptive import Classifier
@@ -37,6 +39,10 @@ class AdaptiveSpec(TriggerSpec):
     @property
     def skips(self) -> bool:
         return self.parametric
+
+    def conflicts(self, pipeline: View, path: Path) -> Iterator[Conflict]:
+        yield from super().conflicts(pipeline, path)
+        yield from self.left_without_evidence(pipeline, path)
 
     def classifier(self, resources: Resources) -> Classifier:
         from rag.trigger.adaptive import by_rules
@@ -78,6 +84,10 @@ class ReflectingSpec(TriggerSpec):
     @property
     def skips(self) -> bool:
         return True
+
+    def conflicts(self, pipeline: View, path: Path) -> Iterator[Conflict]:
+        yield from super().conflicts(pipeline, path)
+        yield from self.left_without_evidence(pipeline, path)
 
     def critic(self, resources: Resources) -> Critic:
         """Who judges; every subclass says."""

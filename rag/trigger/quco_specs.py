@@ -12,6 +12,10 @@ from rag.index.counts_specs import CountsSpec, LocalCountsSpec
 from rag.trigger.trigger_spec import TriggerSpec
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rag.config.problems import Path
+    from rag.config.view import Conflict, View
     from rag.index.counts import CorpusCounts
     from rag.resources import Resources
     from rag.trigger.base import Trigger
@@ -39,6 +43,10 @@ class CountingSpec(TriggerSpec):
     @property
     def skips(self) -> bool:
         return True
+
+    def conflicts(self, pipeline: View, path: Path) -> Iterator[Conflict]:
+        yield from super().conflicts(pipeline, path)
+        yield from self.left_without_evidence(pipeline, path)
 
     def counter(self, resources: Resources) -> CorpusCounts:
         return resources.shared(self.counts, lambda: self.counts.build(resources.index))

@@ -41,10 +41,8 @@ class NeverSpec(TriggerSpec):
         return True
 
     def conflicts(self, pipeline: View, path: Path) -> Iterator[Conflict]:
-        alone = pipeline.value("ask.dynamic.trigger") is self
-        if alone and any("abstains" in generator.traits for generator in pipeline.specs("ask.generate")):
-            message = "'never' gives no evidence, and without any ask.generate abstains from every answer"
-            yield (*path, "use"), f"{message}: set ask.generate to {{use: llm, without_evidence: answer}}"
+        yield from super().conflicts(pipeline, path)
+        yield from self.left_without_evidence(pipeline, path)
 
     def build(self, resources: Resources) -> Trigger:
         from rag.trigger.plain import Never

@@ -35,6 +35,13 @@ class TriggerSpec(Spec):
                 written = f"looks at how the language model writes, ask.generate is {use_name(generator)!r}"
                 yield (*path, "use"), f"{self.use!r} {written}: set it to llm"
 
+    def left_without_evidence(self, pipeline: View, path: Path) -> Iterator[Conflict]:
+        """For one that `skips`: it alone decides, and the generator abstains where nothing is retrieved."""
+        alone = pipeline.value("ask.dynamic.trigger") is self
+        if alone and self.skips and any("abstains" in generator.traits for generator in pipeline.specs("ask.generate")):
+            message = f"{self.use!r} may retrieve nothing, and without evidence ask.generate abstains from every answer"
+            yield (*path, "use"), f"{message}: set it to {{use: llm, without_evidence: answer}}"
+
     def build(self, resources: Resources) -> Trigger:
         """Make the component; every subclass does."""
         raise NotImplementedError(type(self).__name__)

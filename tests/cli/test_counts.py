@@ -65,7 +65,11 @@ def test_counts_are_verified_byte_by_byte_and_a_damaged_file_is_made_anew(
     assert path.read_bytes() == whole
 
 
-POPULARITY = ("--set", "ask.dynamic={trigger: {use: popularity, below: 1}, add: 1}")
+POPULARITY = (
+    *("--set", "ask.dynamic={trigger: {use: popularity, below: 1}, add: 1}"),
+    *("--set", "llm={use: openai, base_url: 'http://127.0.0.1:9/v1', model: m}"),
+    *("--set", "ask.generate={use: llm, without_evidence: answer}"),
+)
 
 
 def test_thresholds_of_popularity_are_fitted_from_questions_answered_both_ways(

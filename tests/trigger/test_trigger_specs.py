@@ -18,6 +18,7 @@ from rag.trigger.trigger_spec import TriggerSpec
 
 SERVED = "llm={use: openai, base_url: 'http://localhost:1/v1', model: m}"
 WRITTEN = "ask.generate={use: llm}"
+COUNTED = "ingest.index.ngrams={}"
 
 
 def spec(dynamic: str, *more: str) -> PipelineSpec:
@@ -49,6 +50,10 @@ def test_triggers_nest_and_come_back_from_yaml() -> None:
         ("{trigger: {use: margin, elsewhere: true}}", (), "there is no second source"),
         ("{trigger: {use: never}}", (), "abstains from every answer"),
         ("{trigger: {use: never}}", (SERVED, WRITTEN), "abstains from every answer"),
+        ("{trigger: {use: quco}}", (SERVED, WRITTEN, COUNTED), "'quco' may retrieve nothing"),
+        ("{trigger: {use: popularity}}", (COUNTED,), "'popularity' may retrieve nothing"),
+        ("{trigger: {use: self-rag-prompted}}", (SERVED, WRITTEN), "'self-rag-prompted' may retrieve nothing"),
+        ("{trigger: {use: adaptive, parametric: true}}", (SERVED, WRITTEN), "'adaptive' may retrieve nothing"),
         ("{trigger: {use: crag-llm}}", (), "asks a language model"),
         ("{trigger: {use: crag-scores, upper: 1, lower: 2}}", (), "lower (2) is above upper (1)"),
         ("{trigger: {use: always}, query: {use: llm-asked}}", (), "asks a language model"),
@@ -60,8 +65,14 @@ def test_what_cannot_work_is_refused_with_the_reason(dynamic: str, more: tuple[s
         spec(dynamic, *more)
 
 
-def test_never_is_accepted_where_the_model_may_answer_without_evidence() -> None:
-    assert spec("{trigger: {use: never}}", SERVED, "ask.generate={use: llm, without_evidence: answer}").ask.dynamic
+@pytest.mark.parametrize("use", ["never", "quco", "popularity", "self-rag-prompted", "adaptive, parametric: true"])
+def test_what_may_retrieve_nothing_is_accepted_where_the_model_may_answer_without_evidence(use: str) -> None:
+    answering = "ask.generate={use: llm, without_evidence: answer}"
+    assert spec(f"{{trigger: {{use: {use}}}}}", SERVED, COUNTED, answering).ask.dynamic
+
+
+def test_rules_of_adaptive_retrieval_retrieve_once_at_least_unless_told_otherwise() -> None:
+    assert spec("{trigger: {use: adaptive}}", SERVED, WRITTEN).ask.dynamic
 
 
 def test_every_trigger_and_query_builder_is_in_the_registry() -> None:
