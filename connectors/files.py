@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import yaml
 from pydantic import Field
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
     from rag.load.base import Source
     from rag.resources import Resources
+    from rag.types import Scalar
+
+_Ignores: TypeAlias = "list[tuple[str, GitIgnoreSpec]]"  # the folder of each .gitignore, the innermost first
 
 ACCESS_FILE = ".access.yaml"
 _SNIFFED_BYTES = 8192
@@ -100,7 +103,7 @@ class FilesConnector:
         self._unreadable = []
         include = _patterns(self.spec.include) if self.spec.include else None
         exclude = _patterns(self.spec.exclude)
-        for path, name in self._walk(root, "", exclude, []):
+        for path, name in self._walk(root, exclude):
             if include is not None and not include.match_file(name):
                 self.skipped["not included"] += 1
             elif include is None and path.suffix.lower() not in self.suffixes and not _holds_text(path):
@@ -108,20 +111,15 @@ class FilesConnector:
             else:
                 yield path, name
 
-    def _walk(
-        self, folder: Path, place: str, exclude: GitIgnoreSpec, ignores: list[tuple[str, GitIgnoreSpec]]
-    ) -> Iterator[tuple[Path, str]]:
-        """Regular files below `folder`, whose path from the root is `place`, sorted by name."""
-        try:
-            entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
-        except OSError as error:
-            self._unreadable.append(error)
-            return
-        gitignore = folder / ".gitignore"
-        if self.spec.gitignore and gitignore.is_file():
-            lines = gitignore.read_text("utf-8", "replace").splitlines()
-            ignores = [(place, _patterns(lines)), *ignores]
-        for entry in entries:
+    def _walk(self, root: Path, exclude: GitIgnoreSpec) -> Iterator[tuple[Path, str]]:
+        """Regular files below `root`, each with its path from there, sorted by name folder by folder."""
+        opened = [self._listed(root, "", [])]  # from the root inwards, however deep folders are nested
+        while opened:
+            entries, place, ignores = opened[-1]
+            entry = next(entries, None)
+            if entry is None:
+                opened.pop()
+                continue
             name = f"{place}{entry.name}"
             is_folder = entry.is_dir(follow_symlinks=False)
             shown = f"{name}/" if is_folder else name
@@ -130,31 +128,46 @@ class FilesConnector:
             elif exclude.match_file(shown) or _ignored(shown, ignores):
                 self.skipped["ignored"] += 1
             elif is_folder:
-                yield from self._walk(Path(entry.path), shown, exclude, ignores)
-            elif entry.is_file() and self._stays_inside(Path(entry.path)):
+                opened.append(self._listed(Path(entry.path), shown, ignores))
+            elif _is_file(entry) and self._stays_inside(Path(entry.path)):
                 yield Path(entry.path), name
             else:  # links to folders too: what they lead to inside the root is read in its own place
                 self.skipped["links and special files"] += 1
 
+    def _listed(self, folder: Path, place: str, ignores: _Ignores) -> tuple[Iterator[os.DirEntry[str]], str, _Ignores]:
+        """What is in `folder`, whose path from the root is `place`, and what is ignored there; or nothing."""
+        try:
+            with os.scandir(folder) as found:
+                entries = sorted(found, key=lambda entry: entry.name)
+            if self.spec.gitignore and any(entry.name == ".gitignore" and _is_file(entry) for entry in entries):
+                lines = (folder / ".gitignore").read_text("utf-8", "replace").splitlines()
+                ignores = [(place, _patterns(lines)), *ignores]
+        except OSError as error:
+            self._unreadable.append(error)
+            return iter(()), place, ignores
+        return iter(entries), place, ignores
+
     def _stays_inside(self, path: Path) -> bool:
         root = Path(self.spec.root).expanduser()
-        return not path.is_symlink() or path.resolve().is_relative_to(root.resolve())
+        try:
+            return not path.is_symlink() or path.resolve().is_relative_to(root.resolve())
+        except (OSError, RuntimeError):  # a link that leads to itself
+            return False
 
     def _source(self, path: Path, name: str, access: tuple[str, ...] | None) -> Source:
         from rag.load.base import Source
 
-        status = path.stat()
+        status = _status(path)
+        meta: dict[str, Scalar] = {"path": name, "suffix": path.suffix.lower()}
+        if status is not None and (modified := _modified(status)):
+            meta["modified"] = modified
         return Source(
             id=self.spec.prefix + name,
             uri=path.as_posix(),
             name=path.name,
             read=partial(self._read, path),
-            stamp=f"{status.st_size}-{status.st_mtime_ns}",
-            meta={
-                "path": name,
-                "suffix": path.suffix.lower(),
-                "modified": datetime.fromtimestamp(status.st_mtime, UTC).isoformat(timespec="seconds"),
-            },
+            stamp="" if status is None else f"{status.st_size}-{status.st_mtime_ns}",
+            meta=meta,
             access=access,
         )
 
@@ -189,7 +202,31 @@ def _opened(path: str, flags: int) -> int:
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
-def _ignored(name: str, ignores: list[tuple[str, GitIgnoreSpec]]) -> bool:
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    """Whether it is a regular file or leads to one; a link that leads to itself does not."""
+    try:
+        return entry.is_file()
+    except OSError:
+        return False
+
+
+def _status(path: Path) -> os.stat_result | None:
+    """``None`` for a file that went away after it was listed: reading it says so."""
+    try:
+        return path.stat()
+    except OSError:
+        return None
+
+
+def _modified(status: os.stat_result) -> str:
+    """When the file changed; empty where its file system gives a time that no calendar has."""
+    try:
+        return datetime.fromtimestamp(status.st_mtime, UTC).isoformat(timespec="seconds")
+    except (OverflowError, OSError, ValueError):
+        return ""
+
+
+def _ignored(name: str, ignores: _Ignores) -> bool:
     """As git decides: the deepest .gitignore that says anything about the name."""
     for base, spec in ignores:
         decided = spec.check_file(name.removeprefix(base)).include

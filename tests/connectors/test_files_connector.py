@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rag.connectors.files import FilesConnector, FilesSpec
@@ -125,6 +128,79 @@ def test_a_file_that_vanished_is_an_error_of_that_file(folder: Path) -> None:
     (folder / "a.txt").unlink()
     with pytest.raises(SourceError, match=r"a\.txt: it cannot be read: No such file"):
         source.read()
+
+
+def test_a_file_that_vanishes_while_it_is_listed_is_an_error_of_that_file(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    walk = FilesConnector._walk
+
+    def vanishing(self: FilesConnector, *given: Any) -> Iterator[tuple[Path, str]]:
+        for path, name in walk(self, *given):
+            if name == "b.md":
+                path.unlink()
+            yield path, name
+
+    monkeypatch.setattr(FilesConnector, "_walk", vanishing)
+    sources = list(connector(folder).load())
+    assert [source.id for source in sources] == ["a.txt", "b.md", "notes.unknown", "sub/c.py", "sub/deep/d.txt"]
+    with pytest.raises(SourceError, match=r"b\.md: it cannot be read: No such file"):
+        sources[1].read()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows bounds the length of a path")
+def test_folders_nested_deeper_than_the_system_names_are_reported_and_the_others_listed(tmp_path: Path) -> None:
+    inner = os.open(tmp_path, os.O_RDONLY)
+    name = "deep" * 60
+    for _ in range(20):  # together longer than a path may be
+        os.mkdir(name, dir_fd=inner)
+        within = os.open(name, os.O_RDONLY, dir_fd=inner)
+        os.close(inner)
+        inner = within
+    os.close(inner)
+    (tmp_path / name / name / "found.txt").write_text("F")
+    (tmp_path / "last.txt").write_text("L")
+    sources = connector(tmp_path).load()
+    assert [next(sources).id, next(sources).id] == [f"{name}/{name}/found.txt", "last.txt"]
+    with pytest.raises(SourceError, match="the folder cannot be read: File name too long"):
+        next(sources)
+
+
+def test_links_in_a_circle_are_left_out(folder: Path) -> None:
+    before = ids(folder)
+    (folder / "self.txt").symlink_to(folder / "self.txt")
+    (folder / "up").symlink_to(folder)
+    (folder / "sub" / "nowhere.txt").symlink_to(folder / "nowhere")
+    assert ids(folder) == before
+
+
+def test_a_gitignore_that_cannot_be_read_leaves_its_folder_out_and_says_so(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "sub" / ".gitignore").write_text("c.py\n")
+    read_text = Path.read_text
+
+    def refusing(path: Path, *given: Any) -> str:
+        if path.name == ".gitignore":
+            raise PermissionError(13, "Permission denied", str(path))
+        return read_text(path, *given)
+
+    monkeypatch.setattr(Path, "read_text", refusing)
+    sources = connector(folder).load()
+    assert [next(sources).id for _ in range(3)] == ["a.txt", "b.md", "notes.unknown"]
+    with pytest.raises(SourceError, match=r"sub/\.gitignore: the folder cannot be read: Permission denied"):
+        next(sources)
+
+
+def test_a_time_that_no_calendar_has_is_left_out(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stat = Path.stat
+
+    def far(path: Path, **given: Any) -> os.stat_result:
+        found = stat(path, **given)
+        return os.stat_result((*found[:8], 1 << 40, found[9]), {"st_mtime": float(1 << 40)})
+
+    monkeypatch.setattr(Path, "stat", far)
+    assert "modified" not in next(connector(folder).load()).meta
 
 
 def test_a_named_pipe_is_not_read(folder: Path) -> None:
