@@ -212,7 +212,12 @@ class ChunkEngine:
     def _layout(self, prefix: Sequence[int], segments: Sequence[Segment]) -> Layout:
         encode = self.policy.encode
         return Layout.of(
-            prefix, segments, identity=self.identity, alone=encode == "alone", in_context=encode == "in-context"
+            prefix,
+            segments,
+            identity=self.identity,
+            alone=encode == "alone",
+            in_context=encode == "in-context",
+            exact=self.policy.exact,
         )
 
     def splice(self, length: int, *, room: int = 128) -> Splice:

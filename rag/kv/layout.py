@@ -41,7 +41,13 @@ class Layout:
 
     @staticmethod
     def of(
-        prefix: Sequence[int], segments: Sequence[Segment], *, identity: ModelIdentity, alone: bool, in_context: bool
+        prefix: Sequence[int],
+        segments: Sequence[Segment],
+        *,
+        identity: ModelIdentity,
+        alone: bool,
+        in_context: bool,
+        exact: bool = True,
     ) -> Layout:
         """Place segments one after the other behind the prefix.
 
@@ -50,12 +56,14 @@ class Layout:
             in_context: a chunk is known by the tokens that stay in the prompt, not by its whole text: what is kept of
                 it is what later reuse must match. It has read the chunks in front, so it is for those alone who may see
                 these too.
+            exact: chunks are read behind others as a plain prefill has them, not behind reused ones: contexts of either
+                kind are never taken for the other's.
         """
         ids = list(as_ids(prefix))
         head = tuple(ids)
         chunks: list[Place] = []
         lists: set[str] = set()
-        between = blake2b(digest_size=16)
+        between = blake2b(digest_size=16, person=b"" if exact else b"reused")
         for segment in segments:
             kept = segment.kept
             start = len(ids)

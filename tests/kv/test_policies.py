@@ -227,6 +227,20 @@ def test_cache_craft_records_the_attention_that_eager_attention_reports() -> Non
     assert variant.profile.inside == pytest.approx(float(mean[16:25, 16:25].sum()) / 81, abs=1e-5)
 
 
+def test_prefix_does_not_take_what_cache_craft_read_behind_reused_chunks_for_exact() -> None:
+    model, store = tiny("llama"), DictStore()
+    a, b, c, d, e = (chunk(tokens(n, 20)) for n in range(1, 6))
+    prefix, question = tokens(0, 5), text(tokens(9, 4))
+    craft, exact = engine(model, CacheCraft(alpha=0.1), store), engine(model, ExactPrefix(), store)
+    for chunks in ([a], [c, b], [a, b, e]):  # `e` is read behind `b` as it was behind `c`
+        read = craft.prefill(prefix, [*chunks, question])
+    assert (read.report.hits, read.report.misses) == (2, 1)
+    for chunks in ([a, b, d], [a, b, e]):
+        got = exact.prefill(prefix, [*chunks, question])
+        torch.testing.assert_close(got.logits, reference(model, got.ids), atol=1e-4, rtol=0)
+    assert got.report.hits == 2  # `a` and `b`
+
+
 def test_cache_craft_reuses_a_repeated_context_as_it_is_and_repairs_another() -> None:
     model = tiny("llama")
     reusing = engine(model, CacheCraft())

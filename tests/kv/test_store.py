@@ -185,6 +185,17 @@ def test_the_disk_tier_stays_within_its_budget_and_keeps_the_worthiest(tmp_path:
     assert sum(totals.size for totals in tier.index.totals().values()) == held
 
 
+def test_a_cache_whose_file_is_larger_than_the_budget_displaces_nothing(tmp_path: Path) -> None:
+    on_disk(tmp_path).add(variant(1), cache(1))
+    (file,) = tmp_path.glob("??/*")
+    full = on_disk(tmp_path, budget=file.stat().st_size)
+    full.add(variant(2), cache(2, count=5))
+    assert len(full.index.rows()) == 1  # one fits
+    small = on_disk(tmp_path, budget=SIZE + 1)  # less than a file's head adds
+    small.add(variant(3), cache(3))
+    assert [row.variant.chunk for row in small.index.rows()] == [key(2)]
+
+
 def test_a_used_cache_outlives_one_that_is_not(tmp_path: Path) -> None:
     tier = on_disk(tmp_path, budget=2 * (SIZE + 600))
     tier.add(variant(1), cache(1))

@@ -65,16 +65,16 @@ class DiskTier:
         return cache
 
     def add(self, variant: Variant, cache: ChunkCache) -> None:
-        """Write a cache; one larger than the budget is not kept.
+        """Write a cache; one whose file is larger than the budget is not kept.
 
         Raises:
             OSError, StoreError: it cannot be written, as where the disk is full; nothing of it is left.
         """
-        if cache.size > self.budget:
-            return
         content = save(
             {name: tensor.contiguous().cpu() for name, tensor in cache.tensors().items()}, {"base": str(cache.base)}
         )
+        if len(content) > self.budget:
+            return
         path = self._path(variant)
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_suffix(f".{os.getpid()}-{get_ident()}.tmp")  # another pipeline may write the same one

@@ -42,7 +42,7 @@ class ChunkReuse:
         identity = ModelIdentity(
             model=loaded.name,
             revision=f"{loaded.digest}-{config_digest(loaded.model)}",
-            dtype=str(loaded.model.dtype).removeprefix("torch."),
+            dtype=_dtype(loaded, spec),
             tokenizer=tokenizer_digest(loaded.tokenizer),
         )
         self.chat = chat
@@ -177,6 +177,12 @@ class ChunkReuse:
         self._last = last = None  # its memory may be needed
         self._last = last = LastPrompt(pieces, self.engine.prefill(pieces.prefix, pieces.segments))
         return last, last.prefilled.report, apart
+
+
+def _dtype(loaded: Loaded, spec: ReuseSpec) -> str:
+    """Of keys and values, and how they are kept: those that were rounded are not for who asks for exact ones."""
+    computed = str(loaded.model.dtype).removeprefix("torch.")
+    return computed if spec.precision == "model" else f"{computed}, kept as {spec.precision}"
 
 
 def _part(whole: str, encoded: Encoded, text: str) -> tuple[int, Range] | None:

@@ -349,6 +349,18 @@ def test_caches_of_a_model_whose_rotation_was_changed_in_its_folder_are_not_used
     assert read_alone() == first
 
 
+def test_rounded_caches_in_the_same_folder_are_not_for_who_keeps_them_as_computed(
+    weights: Path, tmp_path: Path
+) -> None:
+    found = []
+    for precision in ("int8", "model", "int8", "model"):
+        spec = ReuseSpec(policy=NoneSpec(), path=tmp_path, precision=precision)  # type: ignore[arg-type]
+        model = TransformersModel(Loader(str(weights), device="cpu"), max_tokens=1, reuse=spec)
+        found.append(reuse_of(model.complete(question(TEXTS)).usage).from_disk)
+        model.close()
+    assert found == [0, 0, 3, 3]
+
+
 def test_a_reply_longer_than_the_window_is_cut_where_the_window_ends(weights: Path) -> None:
     loader = Loader(str(weights), device="cpu", context_tokens=100)
     model = TransformersModel(loader, max_tokens=10**6, reuse=ReuseSpec(policy=NoneSpec()))
