@@ -159,7 +159,8 @@ class ReuseSpec(Spec):
     """Where a prompt is one that was read last, with the same question, and parts of sources left out, as what
     compression leaves of what it read: `again` reads the question behind what is left; `kept` goes on from the sources
     and the question as they were read there, when what is left out could be seen. Never exact; a prompt of the same
-    sources is not concerned, there the question is found again without loss."""
+    sources is not concerned, there the question is found again without loss. `kept` is for the question whose stages
+    that prompt was read for, and where each access list of its sources is still among them; else it is `again`."""
 
     @property
     def exact(self) -> bool:
