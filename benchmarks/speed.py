@@ -83,6 +83,7 @@ def main() -> None:
 def start() -> list[Goal]:
     """Wall time of commands that load no model."""
     Path("checked.yaml").write_text("version: 1\nextends: hybrid\n", encoding="utf-8")
+    seconds([rag(), "validate", "checked.yaml"])  # compiles what an installer would have compiled
     helped = [seconds([rag(), "--help"]) for _ in range(9)]
     validated = [seconds([rag(), "validate", "checked.yaml"]) for _ in range(9)]
     return [
@@ -318,8 +319,9 @@ def rag() -> str:
 
 
 def seconds(command: Sequence[str], ok: Sequence[int] = (0,)) -> float:
+    environ = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     started = time.perf_counter()
-    done = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    done = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=environ)
     spent = time.perf_counter() - started
     if done.returncode not in ok:
         raise SystemExit(f"{' '.join(command)} exited with {done.returncode}: {done.stderr}")

@@ -4,27 +4,29 @@ A row x is ``s * c + e`` with whole c in -127..127, a query q is ``t * b + d`` w
 q.x is ``t * s * (b.c)``, where b.c is exact, give or take ``|t * b| |e| + |d| |x|`` (Cauchy and Schwarz). Of the k rows
 highest by codes each scores at least the k-th minus that margin, so a row that is lower by codes than the k-th minus
 twice the margin is not among the k best; all others are scored from their vectors. The ranking is that of a full scan,
-and a test holds it to that. Mean and deviation of all scores need no scan: with the mean m and the covariance F'F of
-the rows they are ``q.m`` and ``|F q|``.
+and a test holds it to that. SimSIMD multiplies bytes into 32 bits: the products are exact. Mean and deviation of all
+scores need no scan: with the mean m and the covariance F'F of the rows they are ``q.m`` and ``|F q|``.
 """
 
 from __future__ import annotations
 
 import math
 
-import faiss  # noqa: TID253, this file is imported when a process warms up
 import numpy as np
+import simsimd
+from numpy.typing import NDArray
 
 from rag.embed.base import Vectors
 from rag.index.base import Rows
+from rag.index.ranking import floor
 from rag.index.segments import SegmentedVectors
 
 BLOCK = 16_384  # rows coded at a time
 SUMMED = 1024  # rows in double precision at a time: they stay in the processor's cache
 STEPS = 127
 TINY = 1e-30  # in place of a largest number of 0
-DEPTH = 8  # times `k` rows are taken by their codes, or
-SHARE = 40  # one of so many of all, whichever is more: where the margin reaches beyond, a full scan decides
+DEPTH = 8  # times `k` rows may be left by their codes, or
+SHARE = 40  # one of so many of all, whichever is more: where the margin leaves more, a full scan decides
 
 
 class Bounds:
@@ -38,14 +40,12 @@ class Bounds:
         self.rows: Rows = np.flatnonzero(vectors.live)
         largest = max(float(np.abs(part).max(initial=0.0)) for part in vectors.parts)
         self._scale = max(largest, TINY) / STEPS
-        self._codes = faiss.IndexScalarQuantizer(
-            vectors.dimension, faiss.ScalarQuantizer.QT_8bit_direct_signed, faiss.METRIC_INNER_PRODUCT
-        )
+        self._codes = np.empty((len(self.rows), vectors.dimension), np.int8)
         error = norm = 0.0
         for start in range(0, len(self.rows), BLOCK):
             block = vectors.take(self.rows[start : start + BLOCK])
             codes = np.rint(block / np.float32(self._scale))
-            self._codes.add(codes)
+            self._codes[start : start + len(codes)] = codes
             error = max(error, float(np.linalg.norm(block - np.float32(self._scale) * codes, axis=1).max()))
             norm = max(norm, float(np.linalg.norm(block, axis=1).max()))
         self._error, self._norm = error, norm
@@ -72,26 +72,24 @@ class Bounds:
             return self.rows
         scale = max(float(np.abs(query).max()), TINY) / STEPS
         codes = np.rint(query / np.float32(scale))
-        scores, places = self._search(codes, min(max(DEPTH * k, len(self.rows) // SHARE), len(self.rows)))
+        scores = self._products(codes)
         near, off = scale * _norm(codes), _norm(query - np.float32(scale) * codes)
         margin = near * self._error + off * self._norm
         margin += self._rounding * (near + _norm(query)) * (self._norm + self._error)
-        kept = scores >= scores[k - 1] - np.float32(2 * (1 + self._rounding) * margin / (scale * self._scale))
-        if kept[-1] and len(kept) < len(self.rows):
+        reach = 2 * (1 + self._rounding) * margin / (scale * self._scale)
+        likely = np.flatnonzero(scores >= floor(scores, k) - reach)
+        among = scores[likely]
+        kept = likely[among >= np.partition(among, len(among) - k)[len(among) - k] - reach]
+        if len(kept) > max(DEPTH * k, len(self.rows) // SHARE):
             return None
-        rows: Rows = self.rows[np.sort(places[kept])]
+        rows: Rows = self.rows[kept]
         return rows
 
-    def _search(self, codes: Vectors, depth: int) -> tuple[Vectors, Rows]:
-        """The products with a query's codes, and the places, of the `depth` highest."""
-        # One thread: FAISS starts a team even for one query, and waits for it, on a busy machine for milliseconds.
-        threads = faiss.omp_get_max_threads()
-        faiss.omp_set_num_threads(1)
-        try:
-            scores, places = self._codes.search(codes[np.newaxis], depth)
-        finally:
-            faiss.omp_set_num_threads(threads)
-        return scores[0], places[0]
+    def _products(self, codes: Vectors) -> NDArray[np.float64]:
+        """(live rows,) whole numbers: the products with a query's codes."""
+        products = simsimd.cdist(codes.astype(np.int8)[np.newaxis], self._codes, metric="dot")
+        found: NDArray[np.float64] = np.asarray(products, np.float64)[0]
+        return found
 
 
 def _norm(vector: Vectors) -> float:

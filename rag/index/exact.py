@@ -85,7 +85,7 @@ class ExactIndex:
         if rows is None:
             return self._scanned(query[np.newaxis], self._all, k)[0]
         mean, deviation = bounds.spread(query)
-        top, top_scores = best(score(self.vectors, query, mean, rows), rows, k=k)
+        top, top_scores = best(np.vecdot(self.vectors.take(rows), query), rows, k=k)
         return Hits(top, top_scores, mean, deviation, len(bounds.rows), partial(score, self.vectors, query, mean))
 
 

@@ -3,35 +3,44 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rag.index.base import Mask, Rows, Scores
 
 BLOCK = 32  # scores whose maximum is taken together
+FEW = 1024  # scores are sorted at once
 
 
 def best(scores: Scores, rows: Rows, *, k: int) -> tuple[Rows, Scores]:
-    """The `k` highest scores and their rows, best first, equal scores by row; exact also where a tie is cut.
+    """The `k` highest scores and their rows, best first, equal scores by row; exact also where a tie is cut. What is
+    no number is not among them.
 
     Args:
         scores: (n,), the score of each of `rows`.
         rows: (n,), ascending.
     """
-    if len(scores) > k:
-        likely = np.flatnonzero(scores >= _floor(scores, k))
-        if len(likely) < k:  # some are not numbers
-            likely = np.arange(len(scores))
-        among = scores[likely]
-        least = np.partition(among, len(among) - k)[len(among) - k]
-        above, level = likely[among > least], likely[among == least]
-        kept = np.concatenate((above, level[: k - len(above)]))
-        scores, rows = scores[kept], rows[kept]
-    order = np.lexsort((rows, -scores))
-    return rows[order], scores[order]
+    if len(scores) > max(k, FEW):
+        likely = np.flatnonzero(scores >= floor(scores, k))
+        if len(likely) >= k:  # fewer where some are not numbers
+            rows, scores = rows[likely], scores[likely]
+    if len(scores) > max(k, FEW):  # many are level, or `k` is large
+        least = np.partition(scores, len(scores) - k)[len(scores) - k]
+        above, level = np.flatnonzero(scores > least), np.flatnonzero(scores == least)
+        kept = np.sort(np.concatenate((above, level[: k - len(above)])))
+        if len(kept):  # none where the least is no number
+            rows, scores = rows[kept], scores[kept]
+    order = np.argsort(-scores, kind="stable")[:k]
+    rows, scores = rows[order], scores[order]
+    if len(scores) and math.isnan(scores[-1]):  # what is no number is sorted to the end
+        numbers = ~np.isnan(scores)
+        return rows[numbers], scores[numbers]
+    return rows, scores
 
 
-def _floor(scores: Scores, k: int) -> float:
+def floor(scores: NDArray[np.floating[Any]], k: int) -> float:
     """What at least `k` of the scores reach: the k-th highest of the maxima of blocks, far quicker than sorting all."""
     blocks = len(scores) // BLOCK
     if blocks <= k:

@@ -45,10 +45,15 @@ def test_help_loads_neither_pydantic_nor_numpy_nor_yaml(tmp_path: Path) -> None:
 
 
 def test_validate_loads_no_numpy_and_no_model_runtime(indexed: Path) -> None:
-    names = (*HEAVY, "numpy", "onnxruntime", "tokenizers", "faiss")
+    names = (*HEAVY, "numpy", "onnxruntime", "tokenizers", "faiss", "simsimd")
     assert imported(["validate", "pipeline.yaml"], names, indexed) == "IMPORTED []"
+
+
+def test_validate_loads_no_other_command_and_no_specs_of_stages_that_are_empty(indexed: Path) -> None:
+    names = ("rag.cli.ask", "rag.cli.train", "rag.models.specs", "rag.rerank.specs", "rag.query.specs", "rag.types")
+    assert imported(["validate", "pipeline.yaml"], (*names, "pathspec"), indexed) == "IMPORTED []"
 
 
 @pytest.mark.parametrize("arguments", [["search", "dogs"], ["ask", "When do dogs bark?"]])
 def test_asking_with_the_default_pipeline_loads_nothing_heavy(indexed: Path, arguments: list[str]) -> None:
-    assert imported(arguments, (*HEAVY, "faiss", "onnx"), indexed) == "IMPORTED []"
+    assert imported(arguments, (*HEAVY, "faiss", "simsimd", "onnx"), indexed) == "IMPORTED []"

@@ -89,12 +89,24 @@ def test_rows_that_codes_cannot_tell_apart_are_left_to_a_full_scan() -> None:
     assert hits.rows.tolist() == np.argsort(-np.vecdot(near, near[0]), kind="stable")[:3].tolist()
 
 
-def test_products_of_codes_are_exact_at_their_largest() -> None:
-    vectors = np.ones((9, 384), np.float32)
+@pytest.mark.parametrize("dimension", [1, 31, 64, 65, 384, 4096])
+def test_products_of_codes_are_exact_at_their_largest(dimension: int) -> None:
+    vectors = np.ones((9, dimension), np.float32)
     vectors[1:4] *= -1
-    found, places = Bounds(segmented(vectors, np.ones(9, np.bool_), cut=4))._search(np.full(384, -127, np.float32), 9)
-    assert sorted(places[:3].tolist()) == [1, 2, 3]
-    assert found.tolist() == [384 * 127 * 127] * 3 + [-384 * 127 * 127] * 6
+    found = Bounds(segmented(vectors, np.ones(9, np.bool_), cut=4))._products(np.full(dimension, -127, np.float32))
+    largest = dimension * 127 * 127
+    assert found.tolist() == [-largest, *[largest] * 3, *[-largest] * 5]
+
+
+@pytest.mark.parametrize("dimension", [1, 31, 64, 65, 384, 4096])
+def test_products_of_codes_are_those_of_whole_numbers(dimension: int) -> None:
+    rng = np.random.default_rng(dimension)
+    codes = rng.integers(-127, 128, (51, dimension))
+    codes[0, 0] = 127  # the largest number stays what it is, and so does every other
+    found = Bounds(segmented(codes.astype(np.float32), np.ones(51, np.bool_), cut=20))._products(
+        codes[7].astype(np.float32)
+    )
+    assert found.tolist() == (codes @ codes[7]).tolist()
 
 
 def test_vectors_that_are_not_numbers_are_never_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -104,14 +116,6 @@ def test_vectors_that_are_not_numbers_are_never_bounded(monkeypatch: pytest.Monk
     index = ExactIndex(segmented(vectors, np.ones(8, np.bool_), cut=4))
     index.warm_up()
     assert index._bounds is None
-
-
-def test_the_number_of_threads_of_faiss_stays_as_it_was() -> None:
-    import faiss
-
-    before = faiss.omp_get_max_threads()
-    Bounds(segmented(np.eye(8, dtype=np.float32), np.ones(8, np.bool_), cut=4)).among(np.ones(8, np.float32), k=1)
-    assert faiss.omp_get_max_threads() == before
 
 
 def test_what_a_query_may_not_see_is_left_out_after_warming_up(monkeypatch: pytest.MonkeyPatch) -> None:

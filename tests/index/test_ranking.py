@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from unittest import mock
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rag.index import ranking
 from rag.index.ranking import BLOCK, best, spread
 
 SCORES = st.integers(0, 5 * BLOCK).flatmap(
@@ -14,9 +17,10 @@ SCORES = st.integers(0, 5 * BLOCK).flatmap(
 )
 
 
-@given(SCORES, st.integers(1, 2 * BLOCK))
-def test_the_best_are_those_of_sorting_everything_by_score_and_row(scores: list[float], k: int) -> None:
-    rows, found = best(np.array(scores, np.float32), np.arange(len(scores)) * 3, k=k)
+@given(SCORES, st.integers(1, 2 * BLOCK), st.sampled_from([1, BLOCK, ranking.FEW]))
+def test_the_best_are_those_of_sorting_everything_by_score_and_row(scores: list[float], k: int, few: int) -> None:
+    with mock.patch.object(ranking, "FEW", few):
+        rows, found = best(np.array(scores, np.float32), np.arange(len(scores)) * 3, k=k)
     expected = sorted((-score, 3 * at) for at, score in enumerate(scores))[:k]
     assert list(zip((-found).tolist(), rows.tolist(), strict=True)) == expected
 
@@ -28,9 +32,13 @@ def test_many_blocks_are_searched_as_few_are() -> None:
     assert found.tolist() == scores[rows].tolist()
 
 
-def test_scores_that_are_not_numbers_are_not_found() -> None:
+@pytest.mark.parametrize("few", [1, ranking.FEW])
+def test_scores_that_are_not_numbers_are_not_found(few: int) -> None:
     scores = np.full(10 * BLOCK, np.nan, np.float32)
-    assert len(best(scores, np.arange(len(scores)), k=3)[0]) == 0
+    with mock.patch.object(ranking, "FEW", few):
+        assert len(best(scores, np.arange(len(scores)), k=3)[0]) == 0
+    rows, found = best(np.array([np.nan, 1, 2, np.nan], np.float32), np.arange(4), k=3)
+    assert (rows.tolist(), found.tolist()) == ([2, 1], [2.0, 1.0])
 
 
 def test_the_spread_is_the_mean_and_the_population_deviation() -> None:
