@@ -22,24 +22,34 @@ def chat(
 ) -> None:
     """Ask several questions in a row; with a language model, a follow-up is understood from the turns before it.
 
-    An empty line, `/quit` or Ctrl-D ends it; `/clear` forgets the turns.
+    An empty line, `/quit` or Ctrl-D ends it; `/clear` forgets the turns. Where a model server fails, the conversation
+    stays as it was and goes on; the exit code is then 1.
     """
     from rag.cli import render
     from rag.cli.ask import prepare
+    from rag.errors import BackendError
     from rag.pipeline.conversation import Conversation
 
     with open_pipeline(pipeline, set_, source) as opened:
         prepare(opened, update=source is not None)
         opened.warm_up()
         conversation = Conversation(opened, path=memory, principals=principals(as_))
+        failed = False
         while (question := _read()) not in (None, "", "/quit"):
             if question == "/clear":
                 conversation.clear()
                 continue
-            answer = conversation.ask(question)
+            try:
+                answer = conversation.ask(question)
+            except BackendError as error:  # the server may be back for the next one
+                failed = True
+                note(f"error: {plain(str(error))}")
+                continue
             if answer.query != question:
                 note(f"asking: {plain(answer.query)}")
             typer.echo(render.answer(answer, locate=opened.locate) + "\n")
+    if failed:
+        raise typer.Exit(1)
 
 
 def _read() -> str | None:

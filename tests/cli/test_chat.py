@@ -43,3 +43,18 @@ def test_clear_forgets_the_turns_before(indexed: Path, run: Callable[..., Any]) 
         )
     assert "asking: " not in done.err
     assert len(stub.requests) == 2
+
+
+def test_a_question_that_the_server_fails_leaves_the_conversation_going(
+    indexed: Path, run: Callable[..., Any], tmp_path: Path
+) -> None:
+    script = [Reply(text="At night. [1]"), Reply(status=500, text="out of memory"), Reply(text="After dark. [1]")]
+    with OpenAIStub(script) as stub:
+        llm = f"llm={{use: openai, base_url: '{stub.base_url}', model: stub, retries: 0}}"
+        options = ("--set", llm, "--set", "ask.generate={use: llm}", "--memory", str(tmp_path / "said.jsonl"))
+        done = run("chat", *options, stdin="When do dogs bark?\nAnd owls?\n/clear\nWhen do owls hoot?\n")
+    assert done.code == 1
+    assert "error: " in done.err
+    assert "out of memory" in done.err
+    assert "After dark. [1]" in done.out
+    assert "When do owls hoot?" in (tmp_path / "said.jsonl").read_text()
