@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from rag.config.spec import Spec
+from rag.config.spec import PROMPT, PromptName, Spec
 from rag.models.heads_option import HeadName, HeadsPath, missing_heads
 
 if TYPE_CHECKING:
@@ -278,7 +278,7 @@ class ExitSpec(CompressorSpec):
     """How long a prompt may get, estimated; a longer chunk is cut around the sentence."""
     concurrency: int = Field(4, ge=1, le=64)
     """How many requests are with the model at the same time."""
-    prompt: str = "exit"
+    prompt: PromptName = "exit"
     """The prompt template, by name; the shipped one is what the authors' adapter was trained on."""
 
     def build(self, resources: Resources) -> Compressor:
@@ -308,7 +308,7 @@ class InfiniRetriSpec(CompressorSpec):
     `rag heads detect`."""
     best: int = Field(16, ge=1)
     """How many heads of a file count, the best ones."""
-    prompt: str | None = None
+    prompt: Annotated[str | None, PROMPT] = None
     """A prompt template of the generate stage: chunks are shown as the answer's prompt shows them, and with `reuse` in
     `llm` what was read there is not read again. Empty: sentences one a line, as in the paper."""
     order: Literal["ranked", "canonical"] = "ranked"

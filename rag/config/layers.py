@@ -121,9 +121,6 @@ class _Reader:
         folder, node = FilePath(), source
         if isinstance(node, FilePath):
             path = node.resolve()
-            if path in above:
-                circle = " -> ".join(shown(file) for file in (*above[above.index(path) :], path))
-                raise ConfigError(f"files extend each other in a circle: {circle}")
             folder, above = path.parent, (*above, path)
             node = read(path, name=shown(path))
         if not isinstance(node.value, dict):
@@ -133,9 +130,13 @@ class _Reader:
         if extends is not None:
             if kind == "configs":
                 raise _problem(extends, ("extends",), "a preset cannot extend a pipeline; it may name other presets")
-            base = self.over(base, self._extended(extends, folder), "pipelines", above)
+            lower = self._extended(extends, folder)
+            _refuse_circle(lower, above, extends, ("extends",))
+            base = self.over(base, lower, "pipelines", above)
         for at, preset in enumerate(_listed(presets)):
-            base = self.over(base, self._found(preset, "configs", ("presets", at)), "configs", above)
+            lower = self._found(preset, "configs", ("presets", at))
+            _refuse_circle(lower, above, preset, ("presets", at))
+            base = self.over(base, lower, "configs", above)
         if isinstance(source, FilePath):
             self.files.append(shown(source))
         return merge(base, replace(node, value=own))
@@ -169,6 +170,14 @@ def shown(path: FilePath) -> str:
     """A path as messages give it: relative to the working directory where it lies in it."""
     here, path = FilePath.cwd(), path.resolve()
     return (path.relative_to(here) if path.is_relative_to(here) else path).as_posix()
+
+
+def _refuse_circle(file: FilePath, above: Sequence[FilePath], node: Node, path: Path) -> None:
+    """`node` is what names `file` in the last of the files that led here."""
+    file = file.resolve()
+    if file in above:
+        circle = " -> ".join(map(shown, (*above[above.index(file) :], file)))
+        raise _problem(node, path, f"files extend each other in a circle: {circle}")
 
 
 def _listed(presets: Node | None) -> Iterable[Node]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, ClassVar, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, ClassVar, Final, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
@@ -17,6 +17,11 @@ Trait: TypeAlias = Literal["several-queries", "other-indexes", "quotes", "abstai
 """What rules of one stage ask about the components of another: a transform may make several queries of one; what a
 retriever finds lies in other indexes than the pipeline's own; a generator quotes, no language model writes; it says
 nothing without evidence."""
+
+PROMPT: Final = "the name of a prompt template"
+"""Marks an option (``Annotated[str, PROMPT]``) whose value is looked for when a pipeline is validated."""
+
+PromptName: TypeAlias = Annotated[str, PROMPT]
 
 
 class Spec(BaseModel):

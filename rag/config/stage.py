@@ -45,7 +45,9 @@ class Use:
 
     def _read(self, value: object) -> Spec:
         if not isinstance(value, Mapping):
-            raise PydanticCustomError("component", "expected a mapping with `use`")
+            named = isinstance(value, str) and value in registry.names(self.stage, plugins=False)
+            example = f": {{use: {value}}}" if named else ""
+            raise PydanticCustomError("component", "expected a mapping with `use`{example}", {"example": example})
         name = value.get("use")
         if not isinstance(name, str):
             noun, known = registry.find_stage(self.stage).noun, ", ".join(registry.names(self.stage, plugins=False))

@@ -7,6 +7,7 @@ as long as the document stays below a fixed number of values when they are writt
 
 from __future__ import annotations
 
+import codecs
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -76,8 +77,8 @@ def read(path: FilePath, *, name: str) -> Node:
     """The one document of a file; `name` is what messages call the file.
 
     Raises:
-        InvalidConfigError: it is not YAML as this module reads it.
-        ConfigError: it cannot be opened, is too large, or is not UTF-8.
+        InvalidConfigError: it is not YAML as this module reads it, or not UTF-8.
+        ConfigError: it cannot be opened, or is too large.
     """
     try:
         with path.open("rb") as file:
@@ -91,8 +92,12 @@ def read(path: FilePath, *, name: str) -> Node:
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise ConfigError(f"{name}:{line}: not UTF-8: {error.reason} at byte {error.start}") from error
+        if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            raise InvalidConfigError([Problem(Origin(name, 1, 1), (), "it is UTF-16; save it as UTF-8")]) from error
+        before = data[: error.start].decode("utf-8-sig").split("\n")
+        place = Origin(name, len(before), len(before[-1]) + 1)
+        message = f"not UTF-8: {error.reason} at byte {error.start}"
+        raise InvalidConfigError([Problem(place, (), message)]) from error
     return parse(text, name=name)
 
 
@@ -194,7 +199,10 @@ class _Composer:
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
             origin = Origin(self.name) if mark is None else self.place(mark.line, mark.column)
-            raise InvalidConfigError([Problem(origin, (), _sentence(error))]) from error
+            sentence = _sentence(error)
+            if mark is not None and origin.excerpt[: mark.column].endswith("$"):
+                sentence = "between braces, ${...} needs quotes: '${...}'"
+            raise InvalidConfigError([Problem(origin, (), sentence)]) from error
         except yaml.reader.ReaderError as error:
             code = self.text[error.position]
             before = _LINE_BREAK.split(self.text[: error.position])

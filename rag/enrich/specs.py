@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, TypeAlias
 
 from pydantic import Field, model_validator
 
-from rag.config.spec import Spec
+from rag.config.spec import PromptName, Spec
 from rag.index.specs import Bm25Spec
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class AskingSpec(EnricherSpec):
     """The base of enrichers that ask a language model about every chunk."""
 
     needs: ClassVar[tuple[str, ...]] = ("llm",)
-    prompt: str
+    prompt: PromptName
     """The prompt template, by name."""
     max_tokens: int = Field(400, ge=16)
     """How long a reply may get."""
@@ -235,7 +235,7 @@ class MetadataSpec(MetadataFields, AskingSpec):
     """
 
     use: Literal["metadata"] = "metadata"
-    prompt: str = "metadata"
+    prompt: PromptName = "metadata"
     """The prompt template, by name."""
 
     def build(self, resources: Resources) -> Enricher:
@@ -286,7 +286,7 @@ class ContextualSpec(AskingSpec):
     """
 
     use: Literal["contextual"] = "contextual"
-    prompt: str = "contextual"
+    prompt: PromptName = "contextual"
     """The prompt template, by name."""
     max_tokens: int = Field(160, ge=16)
     """How long a reply may get."""
@@ -316,7 +316,7 @@ class Doc2QuerySpec(AskingSpec):
 
     needs: ClassVar[tuple[str, ...]] = ("llm", "ingest.index.sparse")
     use: Literal["doc2query"] = "doc2query"
-    prompt: str = "doc2query"
+    prompt: PromptName = "doc2query"
     """The prompt template, by name."""
     max_tokens: int = Field(600, ge=16)
     """How long a reply may get."""

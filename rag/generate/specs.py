@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
-from rag.config.spec import Spec, Trait
+from rag.config.spec import PromptName, Spec, Trait
 
 if TYPE_CHECKING:
     from rag.generate.base import Generator
@@ -73,7 +73,7 @@ class LlmSpec(GeneratorSpec):
 
     needs: ClassVar[tuple[str, ...]] = ("llm",)
     use: Literal["llm"] = "llm"
-    prompt: str = "answer"
+    prompt: PromptName = "answer"
     """The prompt template, by name."""
     max_tokens: int = Field(512, ge=1)
     """How long the answer may get; held back from the model's window. Evidence that does not fit is left out."""
@@ -81,7 +81,7 @@ class LlmSpec(GeneratorSpec):
     """The most tokens of evidence in a prompt, by the model's own count; empty: what the window leaves."""
     history_tokens: int | None = Field(None, ge=0)
     """The most tokens of earlier turns; the oldest are left out first. Empty: all that were given."""
-    structured_prompt: str = "structured"
+    structured_prompt: PromptName = "structured"
     """The prompt template for answers in a schema, by name."""
     without_evidence: Literal["abstain", "answer"] = "abstain"
     """Where nothing was retrieved: say so, or let the model answer from what it knows."""

@@ -185,6 +185,11 @@ class ChromaSpec(DenseIndexSpec):
     ef_search: int = Field(128, ge=1, le=16384)
     """Candidates kept while searching."""
 
+    def missing(self) -> str | None:
+        from rag.config.weights import missing_package
+
+        return missing_package("chromadb", extra="chroma")
+
     def build(self, vectors: SegmentedVectors) -> DenseIndex:
         from rag.index.chroma import ChromaIndex
 

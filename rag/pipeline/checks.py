@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING
 
+from rag import library
 from rag.config.dump import specs, use_name
 from rag.config.problems import Path, dotted
+from rag.config.spec import PROMPT
 from rag.config.view import Conflict, UnknownValueError, View
+from rag.errors import UnknownNameError
 from rag.models.language_model_spec import LanguageModelSpec
 
 if TYPE_CHECKING:
@@ -27,7 +30,12 @@ def conflicts(pipeline: Spec, *, wrong: Collection[Path] = ()) -> Iterator[Confl
     for path, spec in specs(pipeline):
         if view.is_wrong(path):
             continue
-        for rule in (_missing(spec, path), _needs(spec, view, path), spec.conflicts(view, path)):
+        for rule in (
+            _missing(spec, path),
+            _needs(spec, view, path),
+            _unknown_prompts(spec, path),
+            spec.conflicts(view, path),
+        ):
             try:
                 yield from rule
             except UnknownValueError:
@@ -37,6 +45,16 @@ def conflicts(pipeline: Spec, *, wrong: Collection[Path] = ()) -> Iterator[Confl
 def _missing(spec: Spec, path: Path) -> Iterator[Conflict]:
     if use_name(spec) and (missing := spec.missing()) is not None:
         yield (*path, "use"), missing
+
+
+def _unknown_prompts(spec: Spec, path: Path) -> Iterator[Conflict]:
+    for name, field in type(spec).model_fields.items():
+        prompt = getattr(spec, name)
+        if PROMPT in field.metadata and prompt is not None:
+            try:
+                library.find("prompts", prompt)
+            except UnknownNameError as error:
+                yield (*path, name), error.message
 
 
 def _needs(spec: Spec, view: View, path: Path) -> Iterator[Conflict]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from rag.config.spec import PromptName
 from rag.query.transform_spec import QueryTransformSpec as QueryTransformSpec
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ class AskingSpec(QueryTransformSpec):
     """Options of a transform that asks the language model."""
 
     needs: ClassVar[tuple[str, ...]] = ("llm",)
-    prompt: str
+    prompt: PromptName
     """The prompt template, by name."""
     concurrency: int = Field(4, ge=1, le=64)
     """How many requests are with the model at the same time."""
@@ -47,7 +48,7 @@ class MultiQuerySpec(AskingSpec):
     """How many paraphrases to ask for, in one request."""
     question_weight: float = Field(2.0, ge=0, allow_inf_nan=False)
     """How much the question itself counts in fusion, where a paraphrase counts 1."""
-    prompt: str = "multi-query"
+    prompt: PromptName = "multi-query"
     """The prompt template, by name: ``{question}`` and ``{count}``."""
     temperature: float = Field(0.7, ge=0, le=2)
     """How freely the model words them."""
@@ -74,7 +75,7 @@ class HydeSpec(AskingSpec):
     """How many passages to imagine, each in a request of its own."""
     beside: bool = False
     """Search the question as it is too, and fuse the rankings, rather than let the mean take its place."""
-    prompt: str = "hyde"
+    prompt: PromptName = "hyde"
     """The prompt template, by name: ``{question}``."""
     temperature: float = Field(0.7, ge=0, le=2)
     """How much the passages differ."""
@@ -104,7 +105,7 @@ class DecomposeSpec(AskingSpec):
     """How many parts at most; a longer plan is not used."""
     depth: int = Field(3, ge=1, le=10)
     """How many parts may stand on each other in a row."""
-    prompt: str = "decompose"
+    prompt: PromptName = "decompose"
     """The prompt template, by name: ``{question}`` and ``{most}``."""
 
     def build(self, resources: Resources) -> QueryTransform:
@@ -131,7 +132,7 @@ class GenQRSpec(AskingSpec):
 
     instructions: int = Field(10, ge=1, le=10)
     """By how many instructions keywords are asked for, each in a request of its own."""
-    prompt: str = "genqr"
+    prompt: PromptName = "genqr"
     """The prompt template, by name: ``{question}`` and ``{instruction}``."""
     temperature: float = Field(0.7, ge=0, le=2)
     """How freely the model chooses."""
@@ -186,9 +187,9 @@ class GenCrfSpec(AskingSpec):
     """By the cosine with the question, or by the relevance the model gave when it grouped them."""
     floor: float = Field(0.5, ge=0, lt=1)
     """Cosines under this count nothing."""
-    prompt: str = "gencrf"
+    prompt: PromptName = "gencrf"
     """The prompt template, by name: ``{question}``, ``{instruction}`` and ``{count}``."""
-    group_prompt: str = "gencrf-group"
+    group_prompt: PromptName = "gencrf-group"
     """The prompt template of the grouping, by name: ``{question}``, ``{queries}`` and ``{most}``."""
     temperature: float = Field(0.7, ge=0, le=2)
     """How freely the model words them."""
@@ -241,7 +242,7 @@ class BanditSpec(AskingSpec):
     """How much is tried out; 0 always takes what looks best."""
     seed: int = Field(0, ge=0)
     """With the same state the same choices."""
-    prompt: str = "bandit"
+    prompt: PromptName = "bandit"
     """The prompt template, by name: ``{question}`` and ``{instruction}``."""
 
     @field_validator("arms")
@@ -274,7 +275,7 @@ class CondenseSpec(AskingSpec):
     use: Literal["condense"] = "condense"
     turns: int = Field(8, ge=1, le=100)
     """How many of the last turns the model is shown."""
-    prompt: str = "condense"
+    prompt: PromptName = "condense"
     """The prompt template, by name: ``{question}`` and ``{history}``."""
 
     @property

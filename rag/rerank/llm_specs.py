@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
+from rag.config.spec import PromptName
 from rag.models.heads_option import HeadName, HeadsPath, Published, missing_heads
 from rag.rerank.reranker_spec import RerankerSpec
 
@@ -34,7 +35,7 @@ class ListwiseSpec(RerankerSpec):
     first to the last. Empty: never."""
     seed: int | None = None
     """Sent with every request, for servers that draw the same with the same seed."""
-    prompt: str = "rank"
+    prompt: PromptName = "rank"
     """The prompt template, by name."""
     concurrency: int = Field(4, ge=1, le=64)
     """How many questions of a batch are with the model at the same time."""
@@ -87,7 +88,7 @@ class AttentionSpec(RerankerSpec):
     margin: float | None = Field(None, ge=0, le=1)
     """Leave a ranking as it is where its first chunk leads the second by at least this share of the distance from the
     first to the last. Empty: never."""
-    prompt: str = "attend"
+    prompt: PromptName = "attend"
     """The prompt template, by name; `answer`, or another of the generate stage, shows candidates as the answer's prompt
     does."""
 
@@ -136,7 +137,7 @@ class ChainsSpec(RerankerSpec):
     """Whether chunks that no step rests on are left out, where there are steps; else they follow behind."""
     max_tokens: int = Field(400, ge=16)
     """How long the chain may get."""
-    prompt: str = "reasoning-chain"
+    prompt: PromptName = "reasoning-chain"
     """The prompt template, by name."""
     concurrency: int = Field(4, ge=1, le=64)
     """How many questions of a batch are with the model at the same time."""

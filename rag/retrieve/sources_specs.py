@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
-from rag.config.spec import Spec, Trait
+from rag.config.spec import PromptName, Spec, Trait
 from rag.retrieve.retriever_spec import RetrieverSpec
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ class PlannedSpec(SourcesSpec):
     use: Literal["planned"] = "planned"
     most: int = Field(3, ge=1, le=20)
     """How many searches a plan may have."""
-    prompt: str = "plan"
+    prompt: PromptName = "plan"
     """The prompt template, by name: ``{question}``, ``{sources}``, ``{most}`` and ``{problem}``."""
     concurrency: int = Field(4, ge=1, le=64)
     """How many requests are with the model at the same time."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
+from rag.config.spec import PromptName
 from rag.config.stage import Use
 from rag.trigger.crag_specs import BUILT_IN as GRADING
 from rag.trigger.simple_specs import IterRetGenSpec
@@ -60,7 +61,7 @@ class AdaptiveLlmSpec(AdaptiveSpec):
 
     needs: ClassVar[tuple[str, ...]] = ("llm",)
     use: Literal["adaptive-llm"] = "adaptive-llm"  # type: ignore[assignment]  # another name for another spec
-    prompt: str = "adaptive-class"
+    prompt: PromptName = "adaptive-class"
     """The prompt template, by name: ``{question}``."""
 
     def classifier(self, resources: Resources) -> Classifier:
@@ -130,13 +131,13 @@ class SelfRagPromptedSpec(ReflectingSpec):
 
     needs: ClassVar[tuple[str, ...]] = ("llm",)
     use: Literal["self-rag-prompted"] = "self-rag-prompted"
-    retrieve_prompt: str = "selfrag-retrieve"
+    retrieve_prompt: PromptName = "selfrag-retrieve"
     """The prompt template, by name: ``{question}`` and ``{draft}``."""
-    relevant_prompt: str = "selfrag-relevant"
+    relevant_prompt: PromptName = "selfrag-relevant"
     """The prompt template, by name: ``{question}`` and ``{passage}``."""
-    support_prompt: str = "selfrag-support"
+    support_prompt: PromptName = "selfrag-support"
     """The prompt template, by name: ``{passage}`` and ``{sentence}``."""
-    useful_prompt: str = "selfrag-useful"
+    useful_prompt: PromptName = "selfrag-useful"
     """The prompt template, by name: ``{question}`` and ``{sentence}``."""
 
     def critic(self, resources: Resources) -> Critic:

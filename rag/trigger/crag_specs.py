@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
+from rag.config.spec import PromptName
 from rag.trigger.trigger_spec import TriggerSpec
 
 if TYPE_CHECKING:
@@ -122,7 +123,7 @@ class CragLlmSpec(StrippingSpec):
     """With at least this score a passage may be right."""
     strips: int = Field(0, ge=0, le=100)
     """How many strips of the graded passages to keep as evidence; 0: whole passages."""
-    prompt: str = "crag-evaluate"
+    prompt: PromptName = "crag-evaluate"
     """The prompt template, by name: ``{question}`` and ``{passage}``."""
     concurrency: int = Field(4, ge=1, le=64)
     """How many requests are with the model at the same time."""

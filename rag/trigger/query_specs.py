@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
+from rag.config.spec import PromptName
 from rag.trigger.trigger_spec import QueryBuilderSpec
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ class LlmAskedSpec(QueryBuilderSpec):
     needs: ClassVar[tuple[str, ...]] = ("llm",)
     asks_anew: ClassVar[bool] = True
     use: Literal["llm-asked"] = "llm-asked"
-    prompt: str = "trigger-query"
+    prompt: PromptName = "trigger-query"
     """The prompt template, by name: ``{question}``, ``{draft}`` and ``{sentence}``."""
 
     def build(self, resources: Resources) -> QueryBuilder:

@@ -62,13 +62,14 @@ def test_every_problem_of_a_file_is_reported_at_once_with_its_line_and_a_caret()
         ("zzz: 1", "<text>:1:1: zzz: unknown key (known: version, llm, ingest, ask, extends, presets)"),
         ("ask: 3", "<text>:1:6: ask: expected a mapping, got 3"),
         ("ask:", "<text>:1:5: ask: expected a mapping, got nothing"),
-        ("ask: {fuse: rrf}", "<text>:1:13: ask.fuse: expected a mapping with `use`"),
+        ("ask: {fuse: rrf}", "<text>:1:13: ask.fuse: expected a mapping with `use`: {use: rrf}"),
+        ("ask: {fuse: on}", "<text>:1:13: ask.fuse: expected a mapping with `use`"),
         ("ask: {rerank: {use: mmr}}", "<text>:1:15: ask.rerank: expected a list, got a mapping"),
         (
             "ask: {rerank: [{keep: 3}]}",
             "<text>:1:16: ask.rerank.0: `use` is missing; it names the reranker (known: ",
         ),
-        ("ask: {rerank: [mmr]}", "<text>:1:16: ask.rerank.0: expected a mapping with `use`"),
+        ("ask: {rerank: [mmr]}", "<text>:1:16: ask.rerank.0: expected a mapping with `use`: {use: mmr}"),
         ("ask: {transform: [{use: x}]}", "<text>:1:25: ask.transform.0.use: unknown query transform 'x' "),
         (
             "ask: {compress: {use: 5}}",
@@ -252,3 +253,24 @@ def test_a_component_of_another_package_brings_rules_of_its_own(monkeypatch: pyt
     assert heads("ask: {fuse: {use: picky, least: 1}}") == [
         "<text>:1:33: ask.fuse.least: wants 1 rerankers, ask.rerank has 0"
     ]
+
+
+def test_a_prompt_that_is_not_there_is_named_where_it_stands() -> None:
+    text = """\
+    llm: {use: openai, base_url: "http://127.0.0.1:9/v1", model: m}
+    ask:
+      transform:
+        - {use: gencrf, group_prompt: gencrf-gruop}
+      compress: {use: sentences}
+      generate: {use: llm, prompt: anwser}
+    """
+    first, second = heads(text)
+    where = "<text>:4:35: ask.transform.0.group_prompt: unknown prompt 'gencrf-gruop'; did you mean 'gencrf-group'? ("
+    assert first.startswith(where)
+    assert second.startswith("<text>:6:32: ask.generate.prompt: unknown prompt 'anwser'; did you mean 'answer'? (")
+
+
+def test_a_store_whose_package_is_not_installed_is_refused_with_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rag.config.weights.missing_package", lambda package, extra: f"needs {package}, in {extra}")
+    (line,) = heads("ingest: {index: {dense: {use: chroma}}}")
+    assert line == "<text>:1:31: ingest.index.dense.use: needs chromadb, in chroma"

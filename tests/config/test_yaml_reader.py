@@ -138,8 +138,20 @@ def test_a_file_over_the_size_limit_is_refused(tmp_path: Path) -> None:
 def test_a_file_that_is_not_utf_8_is_refused_with_its_line(tmp_path: Path) -> None:
     file = tmp_path / "latin.yaml"
     file.write_bytes(b"a: 1\nb: caf\xe9\n")
-    with pytest.raises(ConfigError, match=r"latin\.yaml:2: not UTF-8"):
+    with pytest.raises(InvalidConfigError, match=r"^latin\.yaml:2:7: not UTF-8: .* at byte 11$"):
         read(file, name="latin.yaml")
+
+
+def test_a_file_in_utf_16_is_named_so(tmp_path: Path) -> None:
+    file = tmp_path / "wide.yaml"
+    file.write_bytes("a: 1\n".encode("utf-16"))
+    with pytest.raises(InvalidConfigError, match=r"^wide\.yaml:1:1: it is UTF-16; save it as UTF-8$"):
+        read(file, name="wide.yaml")
+
+
+def test_a_variable_between_braces_without_quotes_is_named_so() -> None:
+    with pytest.raises(InvalidConfigError, match=r"^x\.yaml:2:9: between braces, \$\{\.\.\.\} needs quotes"):
+        parse("a: 1\nb: {c: ${HOME}}\n", name="x.yaml")
 
 
 def test_a_byte_order_mark_is_no_part_of_the_first_key(tmp_path: Path) -> None:
