@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from rag.errors import ModelError
 from rag.models.attention import Head
 from rag.models.attention_heads import DetectedHeads, anatomy_of
 from rag.models.llm import Message, Sampling
+from rag.pipeline.aio import AsyncPipeline
 from rag.pipeline.pipeline import Pipeline
 from rag.testing.tiny_llama import make_tiny_llama
 from rag.types import Answer, Scalar
@@ -115,6 +117,29 @@ def test_the_question_is_read_once_for_three_stages(
     assert written["from_prompt"] == written["reused"] == written["cached_tokens"]
     assert computed(apart) >= less * computed(together)
     assert computed(together) <= of_plain * int(str(plain["prompt_tokens"]))
+
+
+def test_callers_who_ask_at_the_same_time_get_no_answer_from_each_others_pass(model: Path, sources: Path) -> None:
+    questions = ("Where do the owls sleep?", "What do bees eat in the south?")
+    alone: dict[tuple[str, object], str] = {}
+    for kept in ("kept", "again"):
+        for question in questions:
+            changes = ("llm.reuse.policy={use: none}", f"llm.reuse.question={kept}", "ask.compress.tokens=200")
+            with opened(model, sources, *changes) as pipeline:
+                answer = pipeline.ask(question)
+            assert notes(answer, "generate")["questions"] == (1 if kept == "kept" else 0)
+            alone[question, notes(answer, "generate")["questions"]] = answer.text
+
+    async def together(pipeline: Pipeline) -> list[Answer]:
+        return list(await asyncio.gather(*(AsyncPipeline(pipeline).ask(question) for question in questions * 3)))
+
+    with opened(model, sources, "llm.reuse.policy={use: none}", "ask.compress.tokens=200") as pipeline:
+        answers = asyncio.run(together(pipeline))
+        batch = pipeline.ask_many(questions)
+    for question, answer in zip((*questions * 3, *questions), (*answers, *batch), strict=True):
+        found = notes(answer, "generate")
+        assert answer.text == alone[question, found["questions"]]
+        assert bool(found["apart"]) == (found["questions"] == 0)
 
 
 def test_the_trace_says_what_was_reused_and_where_it_was(model: Path, sources: Path, tmp_path: Path) -> None:
