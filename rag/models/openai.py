@@ -19,6 +19,7 @@ from rag.models.openai_reply import ReplyReader
 from rag.models.prices import Price
 from rag.models.rate import RateLimit
 from rag.models.retry import Backoff
+from rag.models.strict import is_strict
 from rag.models.tokens import estimated_tokens, message_tokens
 from rag.types import Token, Usage
 
@@ -153,7 +154,8 @@ class OpenAIModel:
         if sampling.logprobs:
             body |= {"logprobs": True, "top_logprobs": MOST_TOKENS}
         if sampling.schema is not None:
-            schema: dict[str, Json] = {"name": "reply", "strict": True, "schema": dict(sampling.schema)}
+            wanted = dict(sampling.schema)
+            schema: dict[str, Json] = {"name": "reply", "strict": is_strict(wanted), "schema": wanted}
             body["response_format"] = {"type": "json_schema", "json_schema": schema}
         return body
 

@@ -6,9 +6,10 @@ from contextlib import contextmanager
 from math import log
 
 import pytest
+from pydantic import BaseModel
 
 from rag.errors import BackendError, ConfigError
-from rag.models.llm import Message, Sampling
+from rag.models.llm import Json, Message, Sampling
 from rag.models.openai import OpenAIModel
 from rag.models.openai_specs import OpenAIModelSpec
 from rag.models.prices import Price
@@ -292,6 +293,26 @@ def test_a_server_that_lists_no_probabilities_is_an_error_and_not_a_silence() ->
         with pytest.raises(BackendError, match="lists no token probabilities"):
             list(served.model.stream(ASK, Sampling(logprobs=True)))
         assert len(served.stub.requests) == 1
+
+
+# ---- replies by a schema
+
+
+class Pet(BaseModel):
+    name: str
+    age: int | None = None
+
+
+CLOSED = {"type": "object", "properties": {"q": {"type": "string"}}, "required": ["q"], "additionalProperties": False}
+
+
+@pytest.mark.parametrize(("schema", "strict"), [(CLOSED, True), (Pet.model_json_schema(), False)])
+def test_a_schema_is_sent_and_strictly_only_where_openai_takes_it_so(schema: dict[str, Json], strict: bool) -> None:
+    # It answers 400 to a strict schema with an object that is open or has optional fields, as pydantic's have.
+    with serve(Reply(text="{}")) as served:
+        served.model.complete(ASK, Sampling(schema=schema))
+        sent = served.stub.requests[0].body["response_format"]
+    assert sent == {"type": "json_schema", "json_schema": {"name": "reply", "strict": strict, "schema": schema}}
 
 
 # ---- drafts
