@@ -1,6 +1,7 @@
 """Chunkers by the characters they find, and late chunking by nDCG@10.
 
-    python benchmarks/chunking.py DATA_DIR [--only recursive,semantic] [--characters 50000] [--limit 60] [--json FILE]
+    python benchmarks/chunking.py DATA_DIR [--only recursive,semantic] [--characters 50000] [--limit 60]
+        [--precision int8] [--json FILE]
     python benchmarks/chunking.py DATA_DIR --late time,cranfield
 
 The first asks DATA_DIR/chunking-eval, whose questions name the characters that answer them, with each chunker under
@@ -58,7 +59,7 @@ CHUNKERS: Mapping[str, Sequence[str]] = {
         "ask.expand=[{use: parent, kind: tokens, tokens: 200}]",
         "ask.fuse.keep=10",
     ],
-    "late": ["ingest.embed={use: late}"],
+    "late": ["ingest.embed={use: late, base: {use: onnx, precision: PRECISION}}"],
 }
 
 
@@ -91,6 +92,7 @@ def main() -> None:
     parser.add_argument("--documents", help="only these of chunking-eval, and the questions about them")
     parser.add_argument("--characters", type=int, default=50_000, help="of each document, from its start; 0: all")
     parser.add_argument("--limit", type=int, default=60, help="questions for each document; 0: all")
+    parser.add_argument("--precision", choices=("fp32", "int8"), default="fp32", help="of the encoder; int8 is quicker")
     parser.add_argument("--only", default=",".join(CHUNKERS))
     parser.add_argument("--late", metavar="SETS", help="compare plain with late vectors on these sets instead")
     parser.add_argument("--json", type=Path, help="append one JSON line a result")
@@ -115,7 +117,8 @@ def of_chunkers(arguments: argparse.Namespace) -> Iterator[tuple[str, dict[str, 
     texts = shortened(folder / "corpus.jsonl", arguments.documents, arguments.characters)
     questions = gold_spans(folder, {name: len(text) for name, text in texts.items()}, limit=arguments.limit)
     print(f"{len(texts)} documents, {sum(map(len, texts.values()))} characters, {len(questions)} questions", flush=True)
-    embedder = Remembering(load_spec("hybrid").spec.ingest.embed.build())
+    precision = f"ingest.embed.precision={arguments.precision}"
+    embedder = Remembering(load_spec("hybrid", overrides=[precision]).spec.ingest.embed.build())
     with tempfile.TemporaryDirectory() as temporary:
         corpus = Path(temporary) / "corpus.jsonl"
         corpus.write_text("".join(json.dumps({"_id": id, "text": texts[id]}) + "\n" for id in texts), encoding="utf-8")
@@ -124,7 +127,7 @@ def of_chunkers(arguments: argparse.Namespace) -> Iterator[tuple[str, dict[str, 
                 f"ingest.load=[{{use: rows, path: {json.dumps(str(corpus))}, title: no-such-field}}]",
                 f"ingest.index.path={json.dumps(f'{temporary}/{name}')}",
                 "ask.fuse.keep=100",
-                *CHUNKERS[name],
+                *(change.replace("PRECISION", arguments.precision) for change in CHUNKERS[name]),
             ]
             components = None if name == "late" else Components(embedder=embedder)  # type: ignore[arg-type]  # it has all
             with Pipeline.from_yaml("hybrid", overrides=overrides, components=components) as pipeline:

@@ -2,8 +2,8 @@
 
     python benchmarks/queries.py DATA_DIR INDEX_DIR [--sets hotpotqa,cranfield] [--limit 300] [--systems rm3,gqr]
 
-INDEX_DIR holds one index a set, as the pipeline `hybrid` makes it (`rag ingest` with ``ingest.index.path``); sets that
-are not there are ingested into it. A document's place is its best chunk's. Systems alone are ranked by their retriever;
+INDEX_DIR holds one index a set, as the pipeline `hybrid` makes it (`rag ingest` with ``ingest.index.path``); what is
+not there is ingested into it. A document's place is its best chunk's. Systems alone are ranked by their retriever;
 `a + b` are fused by the pipeline's default. A line a set and system: nDCG@10 with the difference to its baseline and
 that difference's 95 % interval, Recall@10 and 100, milliseconds a question (without encoding it, which all share). The
 last line sums up. Transforms that ask a language model are not measured here: they need one.
@@ -117,8 +117,7 @@ def measure(folder: Path, index: Path, *, most: int, wanted: Sequence[str]) -> l
     queries = [Query(text=texts[key]) for key in ids]
     rows: list[dict[str, float | str]] = []
     with Pipeline.from_yaml("hybrid", overrides=overrides) as pipeline:
-        if not index.is_dir():
-            pipeline.ingest()
+        pipeline.ingest()  # makes the index, or what of it is missing
         found: dict[str, list[Ranking]] = {}
         seconds: dict[str, float] = {}
         for part in dict.fromkeys(part for system in wanted if system in SYSTEMS for part in SYSTEMS[system][0]):

@@ -2,8 +2,8 @@
 
     python benchmarks/reranking.py DATA_DIR INDEX_DIR [--sets hotpotqa,cranfield] [--queries 100] [--depth 30]
 
-INDEX_DIR holds one index a set, as the pipeline `hybrid` makes it (`rag ingest` with ``ingest.index.path``); sets that
-are not there are ingested into it. The fused ranking of each question is kept, every reranker orders the same one, and
+INDEX_DIR holds one index a set, as the pipeline `hybrid` makes it (`rag ingest` with ``ingest.index.path``); what is
+not there is ingested into it. The fused ranking of each question is kept, every reranker orders the same one, and
 the first ten chunks of each are compared. A document's place is its best chunk's. A line a set and reranker: nDCG@10,
 the difference to no reranking with its 95 % interval, milliseconds of the processor a question, candidates scored.
 Candidates are encoded before the clock runs, so times are those of encoding the question and of scoring; encoding costs
@@ -82,8 +82,7 @@ def measure(folder: Path, index: Path, most: int, depth: int, wanted: Sequence[s
     ]
     rows: list[dict[str, float | str]] = []
     with Pipeline.from_yaml("hybrid", overrides=common) as pipeline:
-        if not index.is_dir():
-            pipeline.ingest()
+        pipeline.ingest()  # makes the index, or what of it is missing
         fused = {key: pipeline.search(texts[key]).ranking for key in ids}
         before = per_query(fused, qrels)
         rows.append({"system": "none", "nDCG@10": mean(before), "gain": 0.0, "half_interval": 0.0, "milliseconds": 0.0})

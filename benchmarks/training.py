@@ -2,8 +2,8 @@
 
     python benchmarks/training.py DATA_DIR INDEX_DIR [--part reranker] [--train hotpotqa --train hotpotqa,squad2]
 
-INDEX_DIR holds one index a set, as the pipeline `hybrid` makes it (`rag ingest` with ``ingest.index.path``); sets that
-are not there are ingested into it. For each --train, a set or several with commas, a head is trained as by `rag train
+INDEX_DIR holds one index a set, as the pipeline `hybrid` makes it (`rag ingest` with ``ingest.index.path``); what is
+not there is ingested into it. For each --train, a set or several with commas, a head is trained as by `rag train
 reranker` or `rag train compressor` and judged on the held-out questions of these sets and on all questions of the
 others. A line a set: the figure before and after, the gain with its 95 % interval and p, questions. With --tokens the
 reranking head also weighs MaxSim, and the gain of `late-interaction` with its defaults on the same candidates stands
@@ -83,8 +83,7 @@ def cases(arguments: argparse.Namespace, name: str) -> CaseSet:
     ]
     dataset = load_dataset(folder).sample(arguments.queries, seed=1)
     with Pipeline.from_yaml("hybrid", overrides=overrides) as pipeline:
-        if not index.is_dir():
-            pipeline.ingest()
+        pipeline.ingest()  # makes the index, or what of it is missing
         if arguments.part == "compressor":
             return compression_cases(pipeline, dataset, ratio=arguments.ratio)
         matches = LateInteractionSpec(cache_mib=2048).matches(pipeline.resources)
