@@ -179,7 +179,8 @@ class AtomCounter:
         return cuts, tokens
 
     def _alone(self, piece: str) -> int:
-        return int(self._count([piece])[0])
+        known = self._known.get(piece)
+        return int(self._count([piece])[0]) if known is None else known
 
 
 def _joined(parts: list[Atoms]) -> Atoms:

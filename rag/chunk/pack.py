@@ -185,12 +185,10 @@ def chunk_of(document: Document, start: int, end: int) -> Chunk:
 
 
 def _checked(counter: AtomCounter, packing: Packing, ranges: list[tuple[int, int]]) -> list[tuple[int, int]]:
-    inside = frozenset(np.flatnonzero(packing.atoms.levels == INSIDE).tolist())
-    unsure = [
-        at
-        for at, (first, last) in enumerate(ranges)
-        if last - first > 1 and (not counter.additive or first in inside or last in inside)
-    ]
+    firsts, lasts = np.array(ranges).reshape(-1, 2).T
+    levels = packing.atoms.levels
+    broken = (levels[firsts] == INSIDE) | (levels[np.minimum(lasts, len(levels) - 1)] == INSIDE) & (lasts < len(levels))
+    unsure = np.flatnonzero((lasts - firsts > 1) & (broken | (not counter.additive))).tolist()
     texts = [packing.text[slice(*packing.span(*ranges[at]))] for at in unsure]
     counts = dict(zip(unsure, counter.tokenizer.count(texts), strict=True))
     checked: list[tuple[int, int]] = []
@@ -201,7 +199,11 @@ def _checked(counter: AtomCounter, packing: Packing, ranges: list[tuple[int, int
             continue
         estimated = int(packing.atoms.tokens[first:last].sum())
         less = max(1, min(estimated - 1, packing.size.most_tokens * estimated // found))
-        smaller = Packing(packing.text, packing.atoms, replace(packing.size, most_tokens=less, overlap=0))
-        parts = smaller.pack(first, last)
-        checked += _checked(counter, packing, parts) if len(parts) > 1 else parts
+        # With the atom after it, which says whether the last part ends inside a word.
+        atoms = packing.atoms.part(first, last + 1)
+        smaller = Packing(packing.text, atoms, replace(packing.size, most_tokens=less, overlap=0))
+        parts = smaller.pack(0, last - first)
+        if len(parts) > 1:
+            parts = _checked(counter, Packing(packing.text, atoms, packing.size), parts)
+        checked += [(first + start, first + end) for start, end in parts]
     return checked

@@ -351,7 +351,7 @@ class Run:
         import numpy as np
 
         identity = json.dumps(embedder.identity.as_dict(), sort_keys=True)
-        keys = [blake2b(f"{identity}\0{text}".encode(), digest_size=16).hexdigest() for text in seen]
+        keys = [_key(f"{identity}\0{text}") for text in seen]
         found: dict[str, NDArray[np.float32]] = {
             key: vector
             for key, vector in zip(keys, self.writer.cached_vectors(keys), strict=True)
@@ -368,3 +368,8 @@ class Run:
         if not seen:
             return np.empty((0, embedder.identity.dimension), np.float32), 0
         return np.stack([found[key] for key in keys]), len(missing)
+
+
+def _key(text: str) -> str:
+    """A digest of text that may hold lone surrogates: the name of a file is not always text."""
+    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -57,6 +58,17 @@ def test_a_bad_file_is_reported_with_its_reason_and_the_others_go_in(make, corpu
     assert report.added == 3
     assert {Path(failure.source).name for failure in report.failed} == {"broken.docx", "empty.txt"}
     assert all(failure.reason for failure in report.failed)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the name of a file has to be text")
+def test_a_file_whose_name_is_no_text_is_indexed_also_where_its_name_is_embedded(make, corpus: Path) -> None:
+    name = os.fsdecode(b"caf\xe9 \n.txt")  # Latin-1, and a line break
+    (corpus / name).write_text("Coffee is brewed at dawn.")
+    pipeline = make("ingest.represent={by: prefix, fields: [path]}")
+    report = pipeline.ingest()
+    assert (report.added, report.failed) == (4, ())
+    assert pipeline.search("brewed coffee").ranking[0].chunk.document_id == name
+    assert pipeline.ingest().unchanged == 4
 
 
 def test_strict_stops_at_the_first_bad_file(make, corpus: Path) -> None:
