@@ -8,7 +8,7 @@ from rag.embed.hash import HashEmbedder
 from rag.index.directory import IndexDirectory
 from rag.index.specs import IndexSpec
 from rag.rerank.temporal import TemporalReranker, scaled
-from rag.testing import SampleResources, sample
+from rag.testing import SampleResources, check_reranker, sample
 from rag.testing.sample import paragraphs
 from rag.types import Document, Query, Ranking, ScoredChunk
 
@@ -43,6 +43,14 @@ def test_of_equally_near_chunks_the_one_in_the_period_comes_first(tmp_path: Path
         assert inside.notes == {"period": True, "dated": 3}
         [same] = reranker.rerank([Query(text="Who led the club?")], [given])
         assert [hit.chunk.document_id for hit in same] == ["a.md", "b.md", "c.md"]
+
+
+@pytest.mark.parametrize("keep", [1, 2, 10])
+def test_it_holds_to_the_contract_of_a_reranker(keep: int, tmp_path: Path) -> None:
+    questions = ("Who led the club before 2015?", "Who led the club between 1980 and 2000?", "Who led the club?")
+    with sample(tmp_path, TEXTS) as made:
+        reranker = TemporalReranker(made.resources, keep=keep, date_field=None)
+        check_reranker(reranker, chunks=made.chunks, questions=questions, keep=keep)
 
 
 @pytest.mark.parametrize("dated", [2012, "2012-05-01", 2012.0])
