@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rag.errors import BackendError
+from rag.errors import BackendError, ModelError
 from rag.models.llm import Sampling
 from rag.models.passages import earlier_turns
 from rag.models.sized import sized
 from rag.models.template import Template, as_data
-from rag.models.tokens import estimated_tokens
+from rag.models.tokens import estimated_tokens, message_tokens
 from rag.pipeline.memory import Memory, Remembered, load, save
 from rag.query.condense import condense
 
@@ -153,21 +154,40 @@ class Conversation:
         return [earlier[at] for at in best if near[at] > 0]
 
     def _summarize(self, model: LanguageModel) -> None:
-        """Take the turns that are no longer recent into the summary."""
+        """Take the turns that are no longer recent into the summary, as many at a time as the model's window takes."""
         memory = self.memory
         leaving = [turn for turn in memory.turns if memory.summarized <= turn.at < memory.said - self.recent]
         if not leaving:
             return
         template = Template.parse(self.pipeline.prompt("summary"), name="summary", fields=SUMMARY_FIELDS)
-        turns = [turn.turn for turn in leaving]
-        messages = template.render({"summary": as_data(memory.summary), "history": earlier_turns(turns)})
         most = max(64, self.tokens // 3)
+        values = {"summary": as_data(memory.summary), "history": ""}
+        room = sized(model).window - most - message_tokens(template.render(values), self._count)
+        taken = self._within(leaving, room)
+        messages = template.render({**values, "history": earlier_turns([turn.turn for turn in taken])})
         try:
-            memory.summary = model.complete(messages, Sampling(max_tokens=most)).text.strip()
-        except BackendError as error:  # the answer is there; the turns are taken in with the next ones
+            memory.summary = (
+                model.complete(messages, Sampling(max_tokens=most)).text.strip() if taken else memory.summary
+            )
+        except (BackendError, ModelError) as error:  # the answer is there; the turns are taken in with the next ones
             logger.warning("the conversation was not summarized: %s", error)
             return
-        memory.summarized = leaving[-1].at + 1
+        memory.summarized = (taken or leaving)[-1].at + 1
+
+    def _within(self, turns: Sequence[Remembered], tokens: int) -> list[Remembered]:
+        """The first turns that have at most so many tokens together; one that alone has more is left out."""
+        taken: list[Remembered] = []
+        left = tokens
+        for turn in turns:
+            cost = self._count(earlier_turns([turn.turn]))
+            if cost > tokens:
+                logger.warning("a turn of %d tokens is too long to be summarized", cost)
+                continue
+            left -= cost
+            if left < 0:
+                break
+            taken.append(turn)
+        return taken
 
 
 def _fitting(text: str, embedder: Embedder) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -13,10 +13,13 @@ from hypothesis import strategies as st
 
 from rag import Components, Pipeline
 from rag.errors import BackendError, SourceError
+from rag.models.llm import AS_SET, Completion, Message, Sampling
 from rag.models.passages import earlier_turns
+from rag.models.tokens import message_tokens
 from rag.pipeline.conversation import SUMMARY_QUESTION, Conversation
 from rag.pipeline.memory import Memory, Remembered, load, save, weight
 from rag.testing import ScriptedModel
+from rag.types import Token, Usage
 
 Make = Callable[..., Pipeline]
 
@@ -106,6 +109,54 @@ def test_a_summary_that_fails_costs_no_answer_and_is_made_up_for(asking) -> None
     assert conversation.memory.summarized == 0
     conversation.ask("Three?")
     assert (conversation.memory.summary, conversation.memory.summarized) == ("All of it.", 2)
+
+
+def test_a_thousand_turns_stay_within_their_bounds(make: Make) -> None:
+    """Of which nearly all were held without a summary: it is made up for, as much at a time as the window takes."""
+
+    class Talking:
+        def __init__(self) -> None:
+            self.longest = self.summaries = 0
+
+        def complete(self, messages: Sequence[Message], sampling: Sampling = AS_SET) -> Completion:
+            self.longest = max(self.longest, message_tokens(messages) + (sampling.max_tokens or 512))
+            if "<history>" in messages[-1].content and "Last question" not in messages[-1].content:
+                self.summaries += 1
+                return Completion("Dogs, at length. " * 10, Usage())
+            return Completion("What do dogs do?", Usage())
+
+        def stream(self, messages: Sequence[Message], sampling: Sampling = AS_SET) -> Iterator[Token | Usage]:
+            self.longest = max(self.longest, message_tokens(messages) + (sampling.max_tokens or 512))
+            yield Token("Dogs bark at the postman [1]. " * 20)
+            yield Usage()
+
+        def close(self) -> None: ...
+
+    model = Talking()
+    pipeline = make("llm={use: given}", "ask.generate={use: llm}", components=Components(llm=model))
+    pipeline.ingest()
+    conversation = Conversation(pipeline, entries=200)
+    for at in range(980):
+        conversation.memory.add(f"What do dogs do at {at}?", "Dogs bark at the postman [1]. " * 20)
+    for at in range(980, 1000):
+        conversation.ask(f"What do dogs do at {at}?")
+    assert conversation.memory.said == 1000
+    assert len(conversation.memory.turns) == 200
+    assert len(conversation._vectors) <= 200
+    assert model.longest <= 8192  # the window, also of the summary that had hundreds of turns to make up for
+    assert conversation.memory.summarized == 1000 - conversation.recent
+    assert model.summaries == 20  # one a turn, as ever
+    assert sum(conversation._count(earlier_turns([turn])) for turn in conversation.history("dogs?")) <= 1500
+
+
+def test_a_turn_too_long_for_the_window_is_left_out_of_the_summary_and_stops_no_later_one(asking) -> None:
+    pipeline, _ = asking("One [1].", "Two?", "Two [1].", "One was answered.")
+    conversation = Conversation(pipeline, recent=1, recalled=0)
+    conversation.memory.add("word " * 40_000, "!")
+    conversation.ask("One?")
+    assert (conversation.memory.summary, conversation.memory.summarized) == ("", 1)
+    conversation.ask("Two?")
+    assert (conversation.memory.summary, conversation.memory.summarized) == ("One was answered.", 2)
 
 
 @pytest.mark.parametrize("tokens", [0, 8, 20, 40, 80, 1500])
