@@ -28,7 +28,7 @@ def first_token(reply: Mapping[str, Json]) -> dict[str, float] | None:
     for listed in place:
         token, logprob = (listed.get("token"), listed.get("logprob")) if isinstance(listed, dict) else (None, None)
         if isinstance(token, str) and isinstance(logprob, int | float):
-            found[token] = found.get(token, 0.0) + exp(logprob)
+            found[token] = found.get(token, 0.0) + exp(min(0.0, logprob))
     return found or None
 
 
@@ -79,6 +79,6 @@ def listed_entropy(logprobs: Iterable[float]) -> float:
     >>> round(listed_entropy([log(0.5), log(0.25)]), 4)  # and 0.25 on the others
     1.0397
     """
-    shares = [exp(value) for value in logprobs]
+    shares = [exp(min(0.0, value)) for value in logprobs]  # rounding, or nonsense, may put one above 0
     rest = 1.0 - sum(shares)
     return -sum(share * log(share) for share in (*shares, rest) if share > 1e-12)

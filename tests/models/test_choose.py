@@ -5,7 +5,7 @@ from math import isclose
 import pytest
 
 from rag.errors import BackendError
-from rag.models.choices import first_token, probabilities
+from rag.models.choices import first_token, listed_entropy, probabilities
 from rag.models.llm import Choice, ChoosingModel, Message
 from rag.models.openai import OpenAIModel
 from rag.models.retry import Backoff
@@ -87,3 +87,9 @@ def test_a_server_that_lists_no_probabilities_is_an_error_that_says_what_is_need
 )
 def test_a_reply_of_another_shape_lists_nothing(reply: dict[str, object]) -> None:
     assert first_token(reply) is None  # type: ignore[arg-type]  # what a server may send
+
+
+def test_log_probabilities_above_zero_count_as_certain() -> None:
+    assert listed_entropy([1e9]) == 0.0
+    listed = {"token": "Yes", "logprob": 1e9, "top_logprobs": [{"token": "Yes", "logprob": 1e9}]}
+    assert first_token({"choices": [{"logprobs": {"content": [listed]}}]}) == {"Yes": 1.0}
