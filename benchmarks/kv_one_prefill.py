@@ -72,7 +72,13 @@ def one_prefill(policies: Sequence[str], rounds: int, attended: int = 300) -> li
         frames = [f'<source id="{number}" from="dogs-north.md, line {number}">\n</source>\n' for number in range(40)]
         sources = [library.read("prompts", "answer"), *frames, *texts]
         make_tiny_llama(
-            folder / "model", texts=sources, vocabulary=VOCABULARY, hidden=HIDDEN, layers=LAYERS, window=8192
+            folder / "model",
+            texts=sources,
+            vocabulary=VOCABULARY,
+            hidden=HIDDEN,
+            layers=LAYERS,
+            window=8192,
+            endless=True,
         )
         attending = f"ask.compress.tokens={attended}"
         apart = opened.enter_context(open_pipeline(folder, "llm.reuse=null", attending))
@@ -164,6 +170,7 @@ def open_pipeline(folder: Path, *changes: str) -> Pipeline:
         f"llm.model={folder / 'model'}",
         "llm.allow_download=false",
         "llm.device=cpu",
+        "llm.end_circles=false",
         *([] if "llm.reuse=null" in changes else ["llm.reuse.path=null"]),
         f"ingest.load=[{{use: files, root: {folder / 'docs'}}}]",
         f"ingest.index.path={folder / 'index'}",
