@@ -5,10 +5,11 @@ from itertools import pairwise
 
 import pytest
 
-from rag.chunk.atoms import AtomCounter
+from rag.chunk.atoms import AtomCounter, Atoms
 from rag.chunk.base import Chunker
 from rag.chunk.fixed import FixedChunker
 from rag.chunk.headings import HeadingsChunker
+from rag.chunk.pack import Packing, Size
 from rag.chunk.recursive import RecursiveChunker
 from rag.chunk.sentence import SentenceChunker
 from rag.chunk.topic import TopicChunker
@@ -236,3 +237,35 @@ def test_a_long_single_line_takes_linear_time() -> None:
 
     seconds(7_000)
     assert seconds(700_000) < 30 * seconds(70_000) + 0.5  # quadratic: a factor of 100
+
+
+class Together:
+    """Characters as tokens, of which a text of several has half as many again: every chunk is packed a second time."""
+
+    max_tokens = 30
+
+    def offsets(self, text: str) -> list[tuple[int, int]]:
+        return [(at, at + 1) for at in range(len(text))]
+
+    def count(self, texts: Sequence[str]) -> list[int]:
+        return [len(text) if len(text) < 2 else len(text) + len(text) // 2 for text in texts]
+
+
+def test_what_is_packed_a_second_time_is_looked_at_alone_so_that_a_long_word_takes_linear_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    packed: list[int] = []
+    init = Packing.__init__
+
+    def noting(self: Packing, text: str, atoms: Atoms, size: Size) -> None:
+        packed.append(len(atoms))
+        init(self, text, atoms, size)
+
+    monkeypatch.setattr(Packing, "__init__", noting)
+    text = "abc/9+" * 500
+    chunks = RecursiveChunker(Together(), unit="tokens", size=30).chunk(document(text))
+    assert "".join(chunk.text for chunk in chunks) == text
+    assert max(Together().count([chunk.text for chunk in chunks])) <= 30
+    assert packed[0] == 3000
+    assert len(packed) > 100
+    assert max(packed[1:]) <= 31  # the chunk that was too long, and the atom after it
