@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rag.cli.options import JsonOption, PipelineOption, SetOption, SourceOption, open_pipeline
+from rag.cli.options import IndexOfOption, JsonOption, PipelineOption, SetOption, open_pipeline
 
 if TYPE_CHECKING:
     from rag.errors import ConfigError
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def counts(
     phrase: Annotated[str | None, typer.Argument(help="Words as they follow each other in a text.")] = None,
     other: Annotated[str | None, typer.Argument(help="A second phrase; counts how often both stand together.")] = None,
-    source: SourceOption = None,
+    source: IndexOfOption = None,
     pipeline: PipelineOption = None,
     set_: SetOption = None,
     window: Annotated[int, typer.Option("--window", min=1, help="Words within which both have to stand.")] = 1000,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 import typer
 
-from rag.cli.options import JsonOption, PipelineOption, SetOption, SourceOption, open_pipeline
+from rag.cli.options import IndexOfOption, JsonOption, PipelineOption, SetOption, open_pipeline
 
 if TYPE_CHECKING:
     from rag.pipeline.pipeline import Pipeline
@@ -38,7 +38,7 @@ class Finding:
 
 
 def doctor(
-    source: SourceOption = None,
+    source: IndexOfOption = None,
     pipeline: PipelineOption = None,
     set_: SetOption = None,
     deep: Annotated[

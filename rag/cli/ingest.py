@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rag.cli.options import JsonOption, PipelineOption, SetOption, SourceOption, note, open_pipeline
+from rag.cli.options import JsonOption, PipelineOption, SetOption, note, open_pipeline
 
 if TYPE_CHECKING:
     from rag.enrich.tally import Cost, EnrichmentReport
@@ -20,7 +21,10 @@ FAILED = 4
 
 
 def ingest(
-    source: SourceOption = None,
+    source: Annotated[
+        Path | None,
+        typer.Option("--source", "-s", metavar="DIR|FILE", help="Index this folder or file, for `rag ask --source`."),
+    ] = None,
     pipeline: PipelineOption = None,
     set_: SetOption = None,
     plan: Annotated[bool, typer.Option("--plan", help="Only say what would change, and what it costs.")] = False,

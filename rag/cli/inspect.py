@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from rag.cli.options import JsonOption, PipelineOption, SetOption, SourceOption, open_pipeline
+from rag.cli.options import IndexOfOption, JsonOption, PipelineOption, SetOption, open_pipeline
 from rag.cli.terminal import plain
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ def inspect(
     document: Annotated[
         str | None, typer.Argument(help="A document's id, or the end of one. Without it, the documents are listed.")
     ] = None,
-    source: SourceOption = None,
+    source: IndexOfOption = None,
     pipeline: PipelineOption = None,
     set_: SetOption = None,
     text: Annotated[bool, typer.Option("--text", help="Print the parsed text instead of the chunks.")] = False,

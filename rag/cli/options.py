@@ -34,6 +34,10 @@ SourceOption: TypeAlias = Annotated[
         "--source", "-s", metavar="DIR|FILE", help="Answer from this folder or file; it is indexed first if needed."
     ),
 ]
+IndexOfOption: TypeAlias = Annotated[
+    Path | None,
+    typer.Option("--source", "-s", metavar="DIR|FILE", help="The index that `rag ask --source` made of it."),
+]
 JsonOption: TypeAlias = Annotated[bool, typer.Option("--json", help="Print JSON (docs/json-output.md).")]
 FilterOption: TypeAlias = Annotated[
     str | None,

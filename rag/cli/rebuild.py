@@ -6,11 +6,11 @@ from typing import Annotated
 
 import typer
 
-from rag.cli.options import JsonOption, PipelineOption, SetOption, SourceOption, open_pipeline
+from rag.cli.options import IndexOfOption, JsonOption, PipelineOption, SetOption, open_pipeline
 
 
 def rebuild(
-    source: SourceOption = None,
+    source: IndexOfOption = None,
     pipeline: PipelineOption = None,
     set_: SetOption = None,
     embed_only: Annotated[

@@ -41,7 +41,7 @@ class IndexDirectory:
 
     def __init__(self, spec: IndexSpec) -> None:
         self.spec = spec
-        self.path = Path(spec.path)
+        self.path = Path(spec.path).expanduser()
         self._reader: Reader | None = None
         self._attached: dict[str, IndexDirectory] = {}
         self._lock = Lock()

@@ -22,15 +22,21 @@ def decode(data: bytes, declared: str = "") -> str:
     """Decode by byte order mark, strict UTF-8, the declared charset, or a guess, in this order; always succeeds.
 
     UTF-8 goes before the declaration because text that is valid UTF-8 by accident hardly exists, and wrong
-    declarations do. The result is `clean`. Line ends are kept as they are.
+    declarations do. The result is `clean`. Line ends are kept, but for bare carriage returns.
     """
     for bom, encoding in _BOMS:
         if data.startswith(bom):
-            return clean(data[len(bom) :].decode(encoding, "replace"))
+            return _with_lines(data[len(bom) :].decode(encoding, "replace"))
     for encoding in (_wide(data), "utf-8", declared):
         if encoding and (text := _strict(data, encoding)) is not None:
-            return clean(text)
-    return clean(data.decode(_guess(data), "replace"))
+            return _with_lines(text)
+    return _with_lines(data.decode(_guess(data), "replace"))
+
+
+def _with_lines(decoded: str) -> str:
+    """Clean, with a line feed for each carriage return where these alone end lines: lines are counted by line feeds."""
+    text = clean(decoded)
+    return text.replace("\r", "\n") if "\r" in text and "\n" not in text else text
 
 
 def clean(text: str) -> str:

@@ -2,7 +2,7 @@
 
 A stop ends a sentence when white space follows, what comes next does not begin with a small letter, and the word before
 is no abbreviation; the full stops of Chinese, Japanese, Hindi and other scripts need no space. Blank lines, list items,
-headings and table rows are borders, the line breaks of wrapped text are not.
+headings, table rows and the records of a log are borders, the line breaks of wrapped text are not.
 """
 
 from __future__ import annotations
@@ -22,6 +22,11 @@ _STOP = re.compile(
 _LIST_ITEM = re.compile(r"\s*(?:[-*+•‣◦▪·–—][ \t]|(?:\d{1,3}|[A-Za-z])[.)][ \t]|\(\w{1,3}\)[ \t]|#{1,6} |[|>])")
 _BEFORE_NEXT = re.compile(rf"[\s{re.escape(_OPENING)}]*")
 _WORD = re.compile(r"[^\W\d_]+")
+_RECORD = (
+    re.compile(  # a line of a log begins with a time: 2026-01-05T10:00, [2026/01/05 10:00, Jan  5 10:00:00, 10:00:00
+        r"\s*[\[(<]?(?:\d{4}[-/]\d\d[-/]\d\d[T ]\d\d:\d\d|(?:[A-Z][a-z]{2} [ \d]\d )?\d\d:\d\d:\d\d\b)"
+    )
+)
 WRAPPED_WIDTH = 40  # code points: text of narrower lines is not wrapped prose
 _RAGGED = 0.8  # of the longest line: a shorter one could have held the next word and was ended on purpose
 _LOOK_BACK = 24  # code points: no abbreviation is longer
@@ -111,7 +116,7 @@ def _ended_on_purpose(line: str, following: str, width: int) -> bool:
     Wrapped text breaks a line where the next word does not fit. Lines of a proportional font differ in length, hence
     the tolerance; one that goes on with a small letter was wrapped, however short.
     """
-    if _LIST_ITEM.match(following) or line.lstrip().startswith(("#", "|")):
+    if _LIST_ITEM.match(following) or _RECORD.match(following) or line.lstrip().startswith(("#", "|")):
         return True
     if width < WRAPPED_WIDTH:
         return True

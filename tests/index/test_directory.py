@@ -36,6 +36,12 @@ def test_an_index_exists_once_a_writer_was_there(index) -> None:
     assert index.directory.reader().size == 0
 
 
+def test_a_tilde_in_the_path_is_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    assert IndexDirectory(IndexSpec(path="~/idx")).path == tmp_path / "idx"
+
+
 def test_a_document_comes_back_as_it_was_put_in(index) -> None:
     document = Document(
         id="a/ü.md",

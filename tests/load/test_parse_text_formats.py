@@ -61,6 +61,13 @@ def test_crlf_stays_in_plain_text(parse: Parse) -> None:
     assert parse(b"one\r\ntwo\r\n", "a.txt").text == "one\r\ntwo\r\n"
 
 
+def test_lines_that_end_in_bare_carriage_returns_are_counted(parse: Parse) -> None:
+    document = parse(b"one\rtwo\rthree\r", "a.txt")
+    assert document.text == "one\ntwo\nthree\n"
+    assert document.locate(4, 7).lines == (2, 2)
+    assert decode(b"one\ra progress bar\ntwo") == "one\ra progress bar\ntwo"
+
+
 def test_source_code_is_kept_and_its_lines_counted(parse: Parse) -> None:
     document = parse(b"def f():\n    return 1\n", "f.py")
     assert document.text == "def f():\n    return 1\n"

@@ -62,6 +62,15 @@ def test_headings_list_items_table_rows_and_blank_lines_are_borders() -> None:
     assert split(text) == lines
 
 
+@pytest.mark.parametrize(
+    "stamp",
+    ["2026-01-{:02}T10:00:00Z", "[2026/01/{:02} 10:00] [main]", "Jan {:2} 10:00:00 gamma kernel:", "10:00:{:02}.125"],
+)
+def test_each_record_of_a_log_is_a_sentence(stamp: str) -> None:
+    text = "".join(f"{stamp.format(day)} INFO Request number {day} was served in {day} ms\n" for day in range(5, 15))
+    assert [text[start:end] for start, end in sentences(text)] == text.splitlines()
+
+
 def test_a_short_line_above_a_paragraph_is_a_heading() -> None:
     body = "Employees get 25 days of leave a year, and may carry five of them over."
     assert split(f"Leave policy\n{body}") == ["Leave policy", body]
