@@ -104,3 +104,16 @@ def test_time_is_linear_in_the_length(pattern: str) -> None:
 
     # quadratic time would be a factor of 64; the constant absorbs the clock's noise
     assert seconds(800_000) < 24 * seconds(100_000) + 0.25
+
+
+WORDS = ["Dr", "e.g", "etc", "no", "dog", "Dogs", "A", "2", "“Why", "(so", "naïve", "U.S", "ran", "x" * 30, "Ⅷ", "été"]
+PIECES = st.lists(st.tuples(st.sampled_from(WORDS), st.sampled_from([". ", " ", ".\n", "? ", ".  ", ". ", ".) ", ""])))
+
+
+@given(PIECES)
+def test_plain_full_stops_are_found_as_the_rules_for_all_stops_find_them(pieces: list[tuple[str, str]]) -> None:
+    text = "".join(word + gap for word, gap in pieces)
+    found = sentences(text)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("rag.text.sentences._is_plain", lambda *given: False)
+        assert sentences(text) == found
