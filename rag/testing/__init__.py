@@ -6,10 +6,8 @@
 """
 
 from rag.testing.contracts import (
-    check_chunker,
     check_citer,
     check_compressor,
-    check_enricher,
     check_expander,
     check_fuser,
     check_generator,
@@ -18,6 +16,7 @@ from rag.testing.contracts import (
     check_retriever,
     check_transform,
 )
+from rag.testing.documents import check_chunker, check_enricher
 from rag.testing.models import ScriptedModel
 from rag.testing.sample import QUESTIONS, TEXTS, Sample, SampleResources, sample
 from rag.testing.triggers import check_query_builder, check_trigger

@@ -1,4 +1,5 @@
-"""What every component of a stage must do, as checks that can be run against any: built in, plug-in or one's own.
+"""What every component of a stage that a question goes through must do, as checks that can be run against any: built
+in, plug-in or one's own. `rag.testing.documents` has those of ingest.
 
 Each check raises `AssertionError` with a sentence that says what was broken, and gives nothing when all holds.
 """
@@ -8,19 +9,16 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from itertools import pairwise
 
-from rag.chunk.base import Chunker
 from rag.cite.base import Citer
 from rag.compress.base import Compression, Compressor
-from rag.enrich.base import BatchEnricher, Cut, Enricher
-from rag.enrich.tally import EnrichmentTally
 from rag.expand.base import Expander
 from rag.generate.base import Generator, Outcome
 from rag.query.base import QueryTransform
 from rag.rerank.base import Reranker
 from rag.retrieve.base import Fuser, Retriever
+from rag.testing.expect import expect
 from rag.testing.sample import QUESTIONS, TEXTS, paragraphs
 from rag.text.sentences import sentences
 from rag.types import (
@@ -29,8 +27,6 @@ from rag.types import (
     Condition,
     Document,
     Evidence,
-    Layout,
-    Part,
     Prompt,
     Query,
     Ranking,
@@ -43,30 +39,17 @@ CHUNKS: tuple[Chunk, ...] = tuple(
 )
 """Chunks for components that look at nothing but what they are given."""
 
-TEXTS_TO_CUT: Sequence[str] = (
-    "",
-    " \n\t\n ",
-    "One line.",
-    "# Title\r\n\r\nWindows lines.\r\n\r\nA second paragraph, ending without a line.",
-    "e\u0301a\u0308 combining marks, 👩‍👩‍👧‍👦 a family, 🇩🇪 a flag. " * 40,
-    "没有空格的文字也要切开。每句话都有句号！真的吗？" * 60,
-    "هذا نص من اليمين إلى اليسار. " * 60,
-    "word " * 2000,
-    "x" * 5000,
-    "| a | b |\n| --- | --- |\n" + "| 1 | 2 |\n" * 300,
-)
-
 
 def check_retriever(retriever: Retriever, *, questions: Sequence[str] = QUESTIONS, k: int | None = None) -> None:
     """Order and size of the batch, best first, no chunk twice, same again, at most `k`, honest background."""
     queries = [Query(text=question) for question in questions]
     rankings = retriever.retrieve(queries)
     _same_length(queries, rankings)
-    _expect(retriever.retrieve([]) == [], "no queries must give no rankings")
-    _expect(any(rankings), "none of the questions found anything: the check needs an index that has something on them")
+    expect(retriever.retrieve([]) == [], "no queries must give no rankings")
+    expect(any(rankings), "none of the questions found anything: the check needs an index that has something on them")
     for query, ranking in zip(queries, rankings, strict=True):
         check_order(ranking)
-        _expect(k is None or len(ranking) <= k, f"{len(ranking)} chunks, asked for at most {k}")
+        expect(k is None or len(ranking) <= k, f"{len(ranking)} chunks, asked for at most {k}")
         _same_ranking(ranking, retriever.retrieve([query])[0], "alone and in a batch")
         _check_background(ranking)
 
@@ -82,13 +65,13 @@ def check_fuser(fuser: Fuser, *, rankings: int = 2, keep: int | None = None) -> 
     several = [_ranked(CHUNKS[at:] + CHUNKS[:at], origin=f"list {at}") for at in range(rankings)]
     fused = fuser.fuse(several)
     check_order(fused)
-    _expect(len(fused) > 0, "several full rankings gave none")
-    _expect(keep is None or len(fused) <= keep, f"{len(fused)} chunks, keep is {keep}")
+    expect(len(fused) > 0, "several full rankings gave none")
+    expect(keep is None or len(fused) <= keep, f"{len(fused)} chunks, keep is {keep}")
     _no_new_chunks(several, fused)
     _same_ranking(fused, fuser.fuse(several), "twice the same")
-    _expect(len(fuser.fuse([_ranked((), origin="empty")] * rankings)) == 0, "empty rankings must give an empty one")
+    expect(len(fuser.fuse([_ranked((), origin="empty")] * rankings)) == 0, "empty rankings must give an empty one")
     one_empty = [several[0], *[_ranked((), origin="empty")] * (rankings - 1)]
-    _expect(len(fuser.fuse(one_empty)) > 0, "one full ranking beside empty ones must give chunks")
+    expect(len(fuser.fuse(one_empty)) > 0, "one full ranking beside empty ones must give chunks")
     ties = [_ranked(CHUNKS, origin="ties", score=lambda at: 1.0) for _ in range(rankings)]
     check_order(fuser.fuse(ties))
     broken = [_ranked(CHUNKS, origin="broken", score=lambda at: math.nan if at == 1 else float(-at))] * rankings
@@ -105,14 +88,14 @@ def check_transform(transform: QueryTransform, *, questions: Sequence[str] = QUE
     queries = [Query(text=text, filter=condition, principals=frozenset({"kept"})) for text in questions]
     made = transform.transform(queries)
     _same_length(queries, made)
-    _expect(transform.transform([]) == [], "no queries must give nothing")
+    expect(transform.transform([]) == [], "no queries must give nothing")
     for rewritten in made:
-        _expect(len(rewritten.queries) > 0, "a question without any query")
+        expect(len(rewritten.queries) > 0, "a question without any query")
         for each in rewritten.queries:
             kept = each.filter == condition and each.principals == frozenset({"kept"})
-            _expect(kept, f"the filter or the principals are lost: {each}")
-            _expect(bool(each.text.strip()), "a query without text")
-            _expect(math.isfinite(each.weight) and each.weight >= 0, f"weight {each.weight}")
+            expect(kept, f"the filter or the principals are lost: {each}")
+            expect(bool(each.text.strip()), "a query without text")
+            expect(math.isfinite(each.weight) and each.weight >= 0, f"weight {each.weight}")
 
 
 def check_reranker(
@@ -133,17 +116,17 @@ def check_reranker(
     rankings = [_ranked([*chunks[at:], *chunks[:at]], origin="given") for at in range(len(queries))]
     reranked = reranker.rerank(queries, rankings)
     _same_length(queries, reranked)
-    _expect(reranker.rerank([], []) == [], "an empty batch must give an empty list")
+    expect(reranker.rerank([], []) == [], "an empty batch must give an empty list")
     for query, before, after in zip(queries, rankings, reranked, strict=True):
         _once(after)
         if falling:
             _falling(after)
         _no_new_chunks([before], after)
-        _expect(len(after) > 0, "a full ranking became empty")
-        _expect(keep is None or len(after) <= keep, f"{len(after)} chunks, keep is {keep}")
+        expect(len(after) > 0, "a full ranking became empty")
+        expect(keep is None or len(after) <= keep, f"{len(after)} chunks, keep is {keep}")
         _same_ranking(after, reranker.rerank([query], [before])[0], "alone and in a batch")
     empty = reranker.rerank(queries[:1], [Ranking()])
-    _expect(len(empty) == 1 and len(empty[0]) == 0, "an empty ranking must stay empty")
+    expect(len(empty) == 1 and len(empty[0]) == 0, "an empty ranking must stay empty")
 
 
 def check_expander(
@@ -165,7 +148,7 @@ def check_expander(
     rankings = [_ranked([*chunks[at:], *chunks[:at]], origin="given") for at in range(len(queries))]
     expanded = expander.expand(queries, rankings)
     _same_length(queries, expanded)
-    _expect(expander.expand([], []) == [], "an empty batch must give an empty list")
+    expect(expander.expand([], []) == [], "an empty batch must give an empty list")
     for query, before, after in zip(queries, rankings, expanded, strict=True):
         _falling(after)
         held: list[int] = []
@@ -173,17 +156,17 @@ def check_expander(
         for hit in after:
             span = hit.chunk.span
             text = documents[span.document_id].text
-            _expect(text[span.start : span.end] == hit.chunk.text, f"not the document's text at {span}")
+            expect(text[span.start : span.end] == hit.chunk.text, f"not the document's text at {span}")
             inside = [at for at, given in enumerate(before) if _holds(span, given.chunk.span)]
-            _expect(bool(inside), f"a stretch without a chunk: {span}")
-            _expect(hit.score == max(before[at].score for at in inside), f"not the best score at {span}")
-            _expect(hit.origin == before[inside[0]].origin, f"another origin at {span}")
+            expect(bool(inside), f"a stretch without a chunk: {span}")
+            expect(hit.score == max(before[at].score for at in inside), f"not the best score at {span}")
+            expect(hit.origin == before[inside[0]].origin, f"another origin at {span}")
             held += inside
             places.append(inside[0])
-        _expect(sorted(held) == list(range(len(before))), "a chunk is in no stretch, or in two")
-        _expect(places == sorted(places), "the order changed")
+        expect(sorted(held) == list(range(len(before))), "a chunk is in no stretch, or in two")
+        expect(places == sorted(places), "the order changed")
         _same_ranking(after, expander.expand([query], [before])[0], "alone and in a batch")
-    _expect(expander.expand(queries[:1], [Ranking()]) == [Ranking()], "an empty ranking must stay empty")
+    expect(expander.expand(queries[:1], [Ranking()]) == [Ranking()], "an empty ranking must stay empty")
 
 
 def check_compressor(
@@ -205,33 +188,33 @@ def check_compressor(
     rankings = [_ranked([*chunks[at:], *chunks[:at]], origin="given") for at in range(len(queries))]
     kept = compressor.compress(queries, rankings)
     _same_length(queries, kept)
-    _expect(compressor.compress([], []) == [], "an empty batch must give an empty list")
+    expect(compressor.compress([], []) == [], "an empty batch must give an empty list")
     for query, ranking, compression in zip(queries, rankings, kept, strict=True):
-        _expect(len(compression.evidence) > 0, "a full ranking left no evidence")
+        expect(len(compression.evidence) > 0, "a full ranking left no evidence")
         _check_evidence(compression.evidence, documents, chunks)
         _check_dropped(compression, documents, chunks)
         alone = compressor.compress([query], [ranking])[0]
         spans = [part.span for part in compression.evidence]
-        _expect([part.span for part in alone.evidence] == spans, "differs alone and in a batch")
+        expect([part.span for part in alone.evidence] == spans, "differs alone and in a batch")
     nothing = compressor.compress(queries[:1], [Ranking()])
-    _expect(len(nothing) == 1 and not nothing[0].evidence, "an empty ranking must give no evidence")
+    expect(len(nothing) == 1 and not nothing[0].evidence, "an empty ranking must give no evidence")
 
 
 def _check_evidence(parts: Sequence[Evidence], documents: Mapping[str, Document], chunks: Sequence[Chunk]) -> None:
     given = {chunk.id for chunk in chunks}
     for part in parts:
         text = documents[part.span.document_id].text
-        _expect(text[part.span.start : part.span.end] == part.text, f"not the document's text at {part.span}")
-        _expect(bool(part.text.strip()), f"evidence without text at {part.span}")
-        _expect(math.isfinite(part.score), f"a score that is not finite at {part.span}")
-        _expect(part.chunk_id in given, f"evidence of a chunk that was not given: {part.chunk_id}")
-        _expect(bool(part.source), f"evidence without a source at {part.span}")
+        expect(text[part.span.start : part.span.end] == part.text, f"not the document's text at {part.span}")
+        expect(bool(part.text.strip()), f"evidence without text at {part.span}")
+        expect(math.isfinite(part.score), f"a score that is not finite at {part.span}")
+        expect(part.chunk_id in given, f"evidence of a chunk that was not given: {part.chunk_id}")
+        expect(bool(part.source), f"evidence without a source at {part.span}")
     for chunk in chunks:
         for start, end in sentences(chunk.text):
             start, end = chunk.span.start + start, chunk.span.start + end
             cut = [part.span for part in parts if part.span.document_id == chunk.document_id and part.span.end > start]
             whole = all(span.start <= start and end <= span.end for span in cut if span.start < end)
-            _expect(whole, f"a sentence is cut: [{start}, {end}) of {chunk.document_id}")
+            expect(whole, f"a sentence is cut: [{start}, {end}) of {chunk.document_id}")
 
 
 def _check_dropped(compression: Compression, documents: Mapping[str, Document], chunks: Sequence[Chunk]) -> None:
@@ -239,12 +222,12 @@ def _check_dropped(compression: Compression, documents: Mapping[str, Document], 
     left_out = [dropped.span for dropped in compression.dropped]
     for document in documents:
         kept = [span for span in spans if span.document_id == document]
-        _expect(kept == sorted(kept), f"not in the order of the text: {kept}")
+        expect(kept == sorted(kept), f"not in the order of the text: {kept}")
         both = sorted([*kept, *(span for span in left_out if span.document_id == document)])
         apart = all(one.end <= other.start for one, other in pairwise(both))
-        _expect(apart, f"evidence and dropped sentences overlap in {document}")
+        expect(apart, f"evidence and dropped sentences overlap in {document}")
     given, kept_characters = (sum(map(_visible, texts)) for texts in (chunks, compression.evidence))
-    _expect(kept_characters <= given, f"{kept_characters} characters kept of {given}")
+    expect(kept_characters <= given, f"{kept_characters} characters kept of {given}")
 
 
 def _visible(part: Chunk | Evidence) -> int:
@@ -262,16 +245,16 @@ def check_generator(generator: Generator, *, evidence: Sequence[Evidence], quest
     nothing = Prompt(question=question)
     batch = [answerable, nothing, answerable]
     texts, outcomes = _written(generator, batch)
-    _expect(_written(generator, []) == ([], []), "no prompts must give nothing")
-    _expect(texts[0] == texts[2], "the same prompt twice in a batch gave two answers")
-    _expect(outcomes[1].abstained and bool(outcomes[1].reason), "without evidence it must abstain and say why")
-    _expect(all(text.strip() for text in texts), "an answer without text")
-    _expect(not outcomes[0].abstained, f"abstained on a question that its evidence answers: {outcomes[0].reason}")
+    expect(_written(generator, []) == ([], []), "no prompts must give nothing")
+    expect(texts[0] == texts[2], "the same prompt twice in a batch gave two answers")
+    expect(outcomes[1].abstained and bool(outcomes[1].reason), "without evidence it must abstain and say why")
+    expect(all(text.strip() for text in texts), "an answer without text")
+    expect(not outcomes[0].abstained, f"abstained on a question that its evidence answers: {outcomes[0].reason}")
     numbers = [int(number) for number in re.findall(r"\[(\d+)\]", texts[0])]
-    _expect(bool(numbers), f"an answer without a citation: {texts[0]!r}")
-    _expect(all(1 <= number <= len(evidence) for number in numbers), f"cites what was not given: {texts[0]!r}")
+    expect(bool(numbers), f"an answer without a citation: {texts[0]!r}")
+    expect(all(1 <= number <= len(evidence) for number in numbers), f"cites what was not given: {texts[0]!r}")
     alone, _ = _written(generator, [answerable])
-    _expect(alone[0] == texts[0], "differs alone and in a batch")
+    expect(alone[0] == texts[0], "differs alone and in a batch")
 
 
 def check_citer(citer: Citer, *, evidence: Sequence[Evidence]) -> None:
@@ -281,89 +264,45 @@ def check_citer(citer: Citer, *, evidence: Sequence[Evidence]) -> None:
         cited = citer.cite(text, evidence)
         for citation in cited.citations:
             inside = 0 <= citation.start < citation.end <= len(cited.text)
-            _expect(inside, f"[{citation.start}, {citation.end}) is no range of {cited.text!r}")
-            _expect(bool(citation.evidence), "a citation without evidence")
+            expect(inside, f"[{citation.start}, {citation.end}) is no range of {cited.text!r}")
+            expect(bool(citation.evidence), "a citation without evidence")
             known = all(1 <= number <= count for number in citation.evidence)
-            _expect(known, f"cites {citation.evidence}, given are 1..{count}")
+            expect(known, f"cites {citation.evidence}, given are 1..{count}")
         apart = all(one.end <= other.start for one, other in pairwise(cited.citations))
-        _expect(apart, f"citations overlap or are out of order in {cited.text!r}")
+        expect(apart, f"citations overlap or are out of order in {cited.text!r}")
         if "[" not in text:
-            _expect(cited.text == text, f"changed a text without markers: {text!r} to {cited.text!r}")
-
-
-def check_chunker(chunker: Chunker, *, texts: Sequence[str] = TEXTS_TO_CUT) -> None:
-    """Chunks are the document's text at their spans, none empty, in order; every visible character is in one."""
-    for text in texts:
-        heading = (Part("heading", 0, text.find("\n"), "Title", 1),) if text.startswith("# ") and "\n" in text else ()
-        document = Document(id="made-up", text=text, layout=Layout(parts=heading))
-        chunks = chunker.chunk(document)
-        covered = bytearray(len(text))
-        for chunk in chunks:
-            span = chunk.span
-            _expect(span.document_id == document.id, f"a chunk of another document: {span}")
-            _expect(text[span.start : span.end] == chunk.text, f"not the document's text at {span}")
-            _expect(bool(chunk.text.strip()), f"a chunk without text at {span}")
-            covered[span.start : span.end] = b"\1" * len(span)
-        starts = [chunk.span.start for chunk in chunks]
-        _expect(starts == sorted(starts), "chunks are not in the order of their starts")
-        lost = [at for at, character in enumerate(text) if not covered[at] and not character.isspace()]
-        _expect(not lost, f"character {lost[:1]} of {text[:40]!r}... is in no chunk")
-        _expect(list(chunker.chunk(document)) == list(chunks), "cuts the same document in two ways")
-
-
-ANIMALS = Document(id="animals.md", text=TEXTS["animals.md"], meta={"title": "Animals"})
-
-
-def check_enricher(enricher: Enricher, *, document: Document = ANIMALS) -> None:
-    """Same chunks in the same order with the same spans, texts and ids; what they had stays; scalars only; same again.
-
-    Where the enricher takes batches, one document alone gives what it gives in a batch.
-    """
-    chunks = [replace(chunk, context="given", meta={"page": at}) for at, chunk in enumerate(paragraphs(document), 1)]
-    enriched = list(enricher.enrich(chunks, document))
-    _expect(len(enriched) == len(chunks), f"{len(enriched)} chunks of {len(chunks)}")
-    for before, after in zip(chunks, enriched, strict=True):
-        _expect((before.span, before.text, before.id) == (after.span, after.text, after.id), "another span, text or id")
-        _expect(after.context.endswith("given"), f"the context it had is lost: {after.context!r}")
-        _expect(after.meta.get("page") == before.meta["page"], f"the metadata it had is lost: {dict(after.meta)}")
-        scalars = all(isinstance(value, str | int | float | bool | None) for value in after.meta.values())
-        _expect(scalars, f"metadata that is no scalar: {dict(after.meta)}")
-    _expect(list(enricher.enrich([], document)) == [], "no chunks must give none")
-    _expect(list(enricher.enrich(chunks, document)) == enriched, "enriches the same chunks in two ways")
-    if isinstance(enricher, BatchEnricher):
-        twice = enricher.enrich_batch([Cut(document, chunks), Cut(document, [])], EnrichmentTally())
-        _expect([list(each) for each in twice] == [enriched, []], "differs alone and in a batch")
+            expect(cited.text == text, f"changed a text without markers: {text!r} to {cited.text!r}")
 
 
 def check_order(ranking: Ranking) -> None:
     """Best first, equal scores by chunk id, no chunk twice, all scores finite."""
     _falling(ranking)
     keys = [(-hit.score, hit.chunk.id) for hit in ranking]
-    _expect(keys == sorted(keys), "equal scores are not in the order of chunk ids")
+    expect(keys == sorted(keys), "equal scores are not in the order of chunk ids")
 
 
 def _falling(ranking: Ranking) -> None:
     scores = [hit.score for hit in ranking]
-    _expect(all(one >= other for one, other in pairwise(scores)), f"scores do not fall: {scores}")
+    expect(all(one >= other for one, other in pairwise(scores)), f"scores do not fall: {scores}")
     _once(ranking)
 
 
 def _once(ranking: Ranking) -> None:
     scores = [hit.score for hit in ranking]
-    _expect(all(math.isfinite(score) for score in scores), f"scores that are not finite: {scores}")
+    expect(all(math.isfinite(score) for score in scores), f"scores that are not finite: {scores}")
     ids = [hit.chunk.id for hit in ranking]
-    _expect(len(ids) == len(set(ids)), f"a chunk stands twice: {ids}")
+    expect(len(ids) == len(set(ids)), f"a chunk stands twice: {ids}")
 
 
 def _check_background(ranking: Ranking) -> None:
     background = ranking.background
     if background is None or not ranking:
         return
-    _expect(background.deviation >= 0 and background.size >= len(ranking), f"impossible background: {background}")
+    expect(background.deviation >= 0 and background.size >= len(ranking), f"impossible background: {background}")
     again = background.score([hit.chunk for hit in ranking])
     for hit, score in zip(ranking, again, strict=True):
         same = math.isclose(hit.score, score, rel_tol=1e-4, abs_tol=1e-5)
-        _expect(same, f"scores {hit.chunk.id} {hit.score} in the ranking and {score} in its background")
+        expect(same, f"scores {hit.chunk.id} {hit.score} in the ranking and {score} in its background")
 
 
 def _ranked(
@@ -394,20 +333,15 @@ def _holds(outer: Span, inner: Span) -> bool:
 def _no_new_chunks(before: Sequence[Ranking], after: Ranking) -> None:
     given = {hit.chunk.id for ranking in before for hit in ranking}
     added = [hit.chunk.id for hit in after if hit.chunk.id not in given]
-    _expect(not added, f"chunks that were not given: {added}")
+    expect(not added, f"chunks that were not given: {added}")
 
 
 def _same_ranking(one: Ranking, other: Ranking, when: str) -> None:
     ids = [hit.chunk.id for hit in one], [hit.chunk.id for hit in other]
-    _expect(ids[0] == ids[1], f"{when}: {ids[0]} and {ids[1]}")
+    expect(ids[0] == ids[1], f"{when}: {ids[0]} and {ids[1]}")
     close = all(math.isclose(a.score, b.score, rel_tol=1e-4, abs_tol=1e-5) for a, b in zip(one, other, strict=True))
-    _expect(close, f"{when}: other scores")
+    expect(close, f"{when}: other scores")
 
 
 def _same_length(given: Sequence[object], got: Sequence[object]) -> None:
-    _expect(len(given) == len(got), f"{len(got)} results for {len(given)} questions")
-
-
-def _expect(holds: bool, otherwise: str) -> None:
-    if not holds:
-        raise AssertionError(otherwise)
+    expect(len(given) == len(got), f"{len(got)} results for {len(given)} questions")

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import get_args
 
 from rag.testing.contracts import CHUNKS
+from rag.testing.expect import expect
 from rag.trigger.base import (
     Asked,
     Decision,
@@ -66,14 +67,14 @@ def check_trigger(trigger: Trigger, *, moments: Sequence[Moment] = MOMENTS) -> l
         the decisions, for further checks.
     """
     known: set[MomentName] = set(get_args(MomentName))
-    _expect(bool(trigger.moments) and trigger.moments <= known, f"speaks at {sorted(trigger.moments)}")
+    expect(bool(trigger.moments) and trigger.moments <= known, f"speaks at {sorted(trigger.moments)}")
     asked = [moment for moment in moments if moment.name in trigger.moments]
-    _expect(bool(asked), "none of the moments is one at which it speaks")
+    expect(bool(asked), "none of the moments is one at which it speaks")
     decisions = [trigger.decide(moment) for moment in asked]
     with ThreadPoolExecutor(4) as pool:
         together = list(pool.map(trigger.decide, asked))
     for moment, decision, other, again in zip(asked, decisions, together, map(trigger.decide, asked), strict=True):
-        _expect(decision == other == again, f"decides in two ways at {moment.name}")
+        expect(decision == other == again, f"decides in two ways at {moment.name}")
         _check_decision(moment, decision)
     return decisions
 
@@ -81,13 +82,13 @@ def check_trigger(trigger: Trigger, *, moments: Sequence[Moment] = MOMENTS) -> l
 def _check_decision(moment: Moment, decision: Decision) -> None:
     sentence = moment.sentence if isinstance(moment, Written) else ""
     for start, end in decision.doubts:
-        _expect(0 <= start < end <= len(sentence), f"[{start}, {end}) is no range of the sentence {sentence!r}")
+        expect(0 <= start < end <= len(sentence), f"[{start}, {end}) is no range of the sentence {sentence!r}")
     written = moment.draft if isinstance(moment, Written | Finished) else ""
     if decision.keep is not None:
-        _expect(0 <= decision.keep <= len(written + sentence), f"keeps {decision.keep} characters of fewer")
-    _expect(all(text.strip() for text in decision.queries), "a query without text")
+        expect(0 <= decision.keep <= len(written + sentence), f"keeps {decision.keep} characters of fewer")
+    expect(all(text.strip() for text in decision.queries), "a query without text")
     for name, value in decision.numbers.items():
-        _expect(isinstance(value, str | int | float | bool | None), f"{name} is no scalar: {value!r}")
+        expect(isinstance(value, str | int | float | bool | None), f"{name} is no scalar: {value!r}")
     if decision.found is not None:
         ranking = moment.ranking if isinstance(moment, Found) else Ranking()
         spans = [hit.chunk.span for hit in ranking]
@@ -98,7 +99,7 @@ def _check_decision(moment: Moment, decision: Decision) -> None:
                 and hit.chunk.span.end <= span.end
                 for span in spans
             )
-            _expect(inside, f"a chunk that was not found: {hit.chunk.span}")
+            expect(inside, f"a chunk that was not found: {hit.chunk.span}")
 
 
 def check_query_builder(builder: QueryBuilder, *, moments: Sequence[Moment] = MOMENTS) -> None:
@@ -113,11 +114,6 @@ def check_query_builder(builder: QueryBuilder, *, moments: Sequence[Moment] = MO
         queries = list(builder.build(moment, decision))
         for query in queries:
             kept = query.filter == moment.query.filter and query.principals == moment.query.principals
-            _expect(kept, f"the filter or the principals are lost: {query}")
-            _expect(bool(query.text.strip()), "a query without text")
-        _expect(queries == list(builder.build(moment, decision)), f"builds in two ways at {moment.name}")
-
-
-def _expect(holds: bool, broken: str) -> None:
-    if not holds:
-        raise AssertionError(broken)
+            expect(kept, f"the filter or the principals are lost: {query}")
+            expect(bool(query.text.strip()), "a query without text")
+        expect(queries == list(builder.build(moment, decision)), f"builds in two ways at {moment.name}")
