@@ -45,24 +45,17 @@ bench-speed: install-dev
 
 bench-stages: install-dev
 	$(BIN)/python benchmarks/queries.py $(DATA) $(INDEXES)
-	$(BIN)/python benchmarks/reranking.py $(DATA) $(INDEXES)
-	$(BIN)/python benchmarks/compression.py $(DATA) --indexes $(INDEXES)
+	$(BIN)/python benchmarks/reranking.py $(DATA) $(INDEXES) --queries 50
+	$(BIN)/python benchmarks/compression.py $(DATA) --indexes $(INDEXES) --limit 30
 	$(BIN)/python benchmarks/chunking.py $(DATA)
-	$(BIN)/python benchmarks/metadata.py $(DATA)
+	$(BIN)/python benchmarks/metadata.py $(DATA) --documents 200 --limit 150
 	$(BIN)/python benchmarks/vector_search.py $(DATA) $(INDEXES)
-	$(BIN)/python benchmarks/multivector.py $(DATA) $(INDEXES)
+	$(BIN)/python benchmarks/multivector.py $(DATA) $(INDEXES) --chunks 1000
 	$(BIN)/python benchmarks/learned_sparse.py
 	$(BIN)/python benchmarks/training.py $(DATA) $(INDEXES)
 
 bench-kv: install-dev
-	$(BIN)/python benchmarks/kv.py ttft
-	$(BIN)/python benchmarks/kv.py quality
-	$(BIN)/python benchmarks/kv.py zipf $(INDEXES)/hotpotqa $(DATA)/hotpotqa
-	$(BIN)/python benchmarks/kv.py zipf $(INDEXES)/2wikimultihopqa $(DATA)/2wikimultihopqa
-	$(BIN)/python benchmarks/kv.py store
-	$(BIN)/python benchmarks/kv.py one-prefill
-	$(BIN)/python benchmarks/kv_compress.py answers --contexts 8
-	$(BIN)/python benchmarks/kv_compress.py speed --rounds 1 --keep 0.25
+	$(BIN)/python benchmarks/kv.py all $(DATA) $(INDEXES)
 
 bench-attention: install-dev
 	$(BIN)/python benchmarks/attention.py
