@@ -202,13 +202,18 @@ def _snippet(url: str, model: str, concurrency: int) -> str:
 
     import httpx
 
-    served = httpx.get(f"{url}/v1/models", timeout=10.0, trust_env=False).json()["data"][0]
+    from rag.errors import BackendError
+
+    try:
+        window = httpx.get(f"{url}/v1/models", timeout=10.0, trust_env=False).json()["data"][0]["max_model_len"]
+    except (httpx.HTTPError, ValueError, LookupError, TypeError) as error:
+        raise BackendError(f"{url}/v1/models: the server is up and does not say what it serves ({error!r})") from error
     lines = [
         "llm:",
         "  use: openai",
         f"  base_url: {url}/v1",
         f"  model: {json.dumps(model)}",
-        f"  context_tokens: {served['max_model_len']}",
+        f"  context_tokens: {window}",
         f"  concurrency: {concurrency}",
         "  continues: true",
     ]

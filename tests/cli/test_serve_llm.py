@@ -22,9 +22,10 @@ seen = {{"arguments": sys.argv[1:], "environment": environment}}
 open({told!r}, "w").write(json.dumps(seen))
 if "--fail" in sys.argv:
     sys.exit(7)
+served = [] if "--nothing" in sys.argv else [{{"max_model_len": 1234}}]
 class Handler(BaseHTTPRequestHandler):
     def do_GET(self):
-        body = b"" if self.path == "/health" else json.dumps({{"data": [{{"max_model_len": 1234}}]}}).encode()
+        body = b"" if self.path == "/health" else json.dumps({{"data": served}}).encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -125,6 +126,13 @@ def test_a_server_that_ends_before_it_answers_says_so_and_gives_its_code(fake: F
     out, noise = process.communicate(timeout=120)
     assert (process.returncode, out) == (7, "")
     assert "the server ended before it answered, with code 7" in noise
+
+
+def test_a_server_that_does_not_say_what_it_serves_is_stopped_and_named(fake: Fake) -> None:
+    out, noise = fake.start("--", "--nothing").communicate(timeout=120)
+    assert out == ""
+    assert f"error: http://127.0.0.1:{fake.port}/v1/models: the server is up and does not say what it serves" in noise
+    assert "Traceback" not in noise
 
 
 def test_a_port_that_is_taken_is_refused_before_anything_is_started(fake: Fake) -> None:
