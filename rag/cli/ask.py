@@ -16,6 +16,7 @@ from rag.cli.options import (
     SourceOption,
     condition,
     note,
+    note_unknown_fields,
     open_pipeline,
     principals,
 )
@@ -58,14 +59,15 @@ def ask(
         raise typer.BadParameter("the question is empty")
     if schema is not None and (stream or json_events):
         raise typer.BadParameter("an answer in a schema comes whole: leave --stream and --json-events out")
+    asked = condition(filter_)
     with open_pipeline(pipeline, set_, source) as opened:
         prepare(opened, update=source is not None)
         if json_events or (stream and not json):
-            events = opened.stream([question], filter=condition(filter_), principals=principals(as_))
+            events = opened.stream([question], filter=asked, principals=principals(as_))
             answer = _as_lines(events, opened, explain=explain) if json_events else streamed(events)
         else:
             wanted = None if schema is None else _schema(schema)
-            answer = opened.ask(question, filter=condition(filter_), principals=principals(as_), schema=wanted)
+            answer = opened.ask(question, filter=asked, principals=principals(as_), schema=wanted)
         if json_events:
             pass  # the last line was the answer
         elif json:
@@ -74,6 +76,8 @@ def ask(
             typer.echo(render.answer(answer, locate=opened.locate, with_text=not stream))
             if explain:
                 typer.echo("\n" + render.trace(answer.trace))
+        if answer.abstained:
+            note_unknown_fields(asked, opened.index.reader())
     if answer.abstained:
         raise typer.Exit(ABSTAINED)
 

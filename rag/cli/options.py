@@ -12,6 +12,7 @@ import typer
 from rag.cli.places import default_pipeline
 
 if TYPE_CHECKING:
+    from rag.index.reader import Reader
     from rag.pipeline.pipeline import Pipeline
     from rag.types import Condition
 
@@ -93,6 +94,22 @@ def condition(text: str | None) -> Condition | None:
     from rag.index.filters import parse_filter
 
     return parse_filter(text)
+
+
+def note_unknown_fields(asked: Condition | None, reader: Reader) -> None:
+    """What a condition asks for and nothing in the index has: a misspelt name finds nothing, and is no error."""
+    if asked is None:
+        return
+    from rag.registry import near
+
+    known = reader.fields()
+    for name in sorted(_fields(asked) - known):
+        close = near(name, known)
+        note(f"--filter: no document has {name!r}" + (f"; did you mean {close!r}?" if close else ""))
+
+
+def _fields(asked: Condition) -> set[str]:
+    return {asked.field} - {""} | {name for part in asked.parts for name in _fields(part)}
 
 
 def principals(names: list[str] | None) -> frozenset[str] | None:

@@ -14,6 +14,7 @@ from rag.cli.options import (
     SetOption,
     SourceOption,
     condition,
+    note_unknown_fields,
     open_pipeline,
     principals,
 )
@@ -36,9 +37,12 @@ def search(
 
     if not question.strip():
         raise typer.BadParameter("the question is empty")
+    asked = condition(filter_)
     with open_pipeline(pipeline, set_, source) as opened:
         prepare(opened, update=source is not None)
-        result = opened.search(question, filter=condition(filter_), principals=principals(as_))
+        result = opened.search(question, filter=asked, principals=principals(as_))
+        if not result.ranking.hits:
+            note_unknown_fields(asked, opened.index.reader())
         found = render.search_records(result, opened.index.reader(), k)
         if json:
             record: dict[str, object] = {"version": render.VERSION, "query": question, "hits": found}

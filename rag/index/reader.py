@@ -267,6 +267,12 @@ class Reader:
                 access=decode_access(access),
             )
 
+    def fields(self) -> set[str]:
+        """The names of all metadata, of documents and of chunks."""
+        query = "SELECT field FROM document_meta UNION SELECT field FROM chunk_meta"
+        with self.lock, explained(self.path / database.NAME):
+            return {decode(field) for (field,) in self.connection.execute(query)}
+
     def known(self) -> dict[str, Known]:
         """What is known of every document, by id."""
         with self.lock, explained(self.path / database.NAME):

@@ -37,3 +37,12 @@ def test_json_offsets_lead_to_the_text_in_the_file(indexed: Path, run: Callable[
 def test_a_search_that_finds_nothing_says_so_and_is_no_failure(indexed: Path, run: Callable[..., Any]) -> None:
     done = run("search", "dogs", "--filter", 'path = "cats.md"')
     assert (done.code, done.out) == (0, "nothing found\n")
+
+
+def test_a_filter_on_metadata_that_no_document_has_is_named_with_the_nearest(
+    indexed: Path, run: Callable[..., Any]
+) -> None:
+    for command in ("search", "ask"):
+        done = run(command, "dogs", "--filter", 'not exists(path) and pat = "dogs.md"')
+        assert "--filter: no document has 'pat'; did you mean 'path'?\n" in done.err
+        assert "'path';" not in done.err
