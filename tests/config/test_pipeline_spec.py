@@ -41,7 +41,7 @@ compressors: st.SearchStrategy[CompressorSpec] = st.one_of(
 )
 generators: st.SearchStrategy[GeneratorSpec] = st.one_of(
     st.builds(ExtractiveSpec, threshold=st.none() | st.floats(0, 1)),
-    st.builds(LlmSpec, max_tokens=counts, prompt=text),
+    st.builds(LlmSpec, max_tokens=counts, prompt=st.sampled_from(["answer", "structured"])),
 )
 indexes = st.builds(
     IndexSpec, path=text.filter(bool), dense=st.sampled_from([ExactSpec(), HnswSpec(m=8), ChromaSpec(url="http://x:1")])
@@ -95,7 +95,9 @@ def test_stages_that_do_not_fit_are_refused_in_python_as_well() -> None:
 
 def test_every_stage_of_the_registry_has_its_place_in_the_pipeline() -> None:
     whole = PipelineSpec(
-        ingest=IngestSpec(index=IndexSpec(ngrams=NgramsSpec())), ask=AskSpec(dynamic=DynamicSpec(trigger=QucoSpec()))
+        ingest=IngestSpec(index=IndexSpec(ngrams=NgramsSpec())),
+        ask=AskSpec(generate=LlmSpec(without_evidence="answer"), dynamic=DynamicSpec(trigger=QucoSpec())),
+        llm=OpenAIModelSpec(base_url="http://x/v1", model="x"),
     )
     for stage in STAGES.values():
         section: object = whole

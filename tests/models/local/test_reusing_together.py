@@ -167,7 +167,8 @@ def test_of_callers_at_the_same_time_each_is_told_whether_its_question_was_found
         answer = model.complete(question(left, asked))
         found = reuse_of(answer.usage)
         kept, again = expected[tuple(read), tuple(left), asked]
-        assert answer.text == (kept if found.questions else again)
+        # Found is what it was shown attention of, or what another caller had read for the same answer.
+        assert answer.text in ((kept, again) if found.questions else (again,))
         assert bool(found.apart) == (not found.questions)
 
     with reusing(weights, NoneSpec()) as model, ThreadPoolExecutor(6) as pool:
