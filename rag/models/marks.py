@@ -35,4 +35,8 @@ class Marks:
 
     def without(self, messages: Sequence[Message]) -> list[Message]:
         """The messages, with no mark in what they say."""
-        return [replace(message, content=self.plain(message.content)) for message in messages]
+        plain = [self.plain(message.content) for message in messages]
+        return [
+            message if text is message.content else replace(message, content=text)
+            for message, text in zip(messages, plain, strict=True)
+        ]
