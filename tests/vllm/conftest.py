@@ -42,8 +42,8 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def steady(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model that takes some ten milliseconds for a token, as real ones do.
 
-    What `tiny` writes in one is faster than vLLM's server can send it: the server falls behind its engine, and may
-    hear of a caller that left when all is written.
+    `tiny` takes one or two: vLLM's server sends fewer pieces than it writes tokens, and while a busy machine lets a
+    caller wait for a second or two, it writes a thousand.
     """
     return make_tiny_llama(tmp_path_factory.mktemp("steady"), hidden=512, layers=12, window=WINDOW, endless=True)
 
