@@ -14,7 +14,7 @@ from rag.enrich.rules import Excerpt, summary, title
 from rag.enrich.tally import Cost, EnrichmentTally
 from rag.models.template import Template, as_data
 from rag.models.tokens import estimated_tokens
-from rag.types import Chunk, Document
+from rag.types import Chunk, Document, Span
 
 FIELDS = frozenset({"title", "document", "text"})
 """What the `contextual` template may use."""
@@ -29,16 +29,19 @@ class RuleContext(Batched):
     identity = ""
 
     def enrich_batch(self, batch: Sequence[Cut], tally: EnrichmentTally) -> list[Sequence[Chunk]]:
-        return [[self.noted(chunk, cut.document) for chunk in cut.chunks] for cut in batch]
+        return [self.noted(cut.chunks, cut.document) for cut in batch]
 
-    def noted(self, chunk: Chunk, document: Document) -> Chunk:
-        """The chunk with its note; as it was where the document offers nothing."""
+    def noted(self, chunks: Sequence[Chunk], document: Document) -> list[Chunk]:
+        """The chunks with their notes; as it was each for which the document offers nothing."""
         terms = TermStatistics()
-        whole = Chunk(span=replace(chunk.span, start=0, end=len(document.text)), text=document.text)
-        first = summary(Excerpt(whole, document, terms)) or ""
-        parts = [title(Excerpt(chunk, document, terms)), first if first not in " ".join(chunk.text.split()) else None]
-        note = "\n".join(part for part in parts if part)
-        return with_note(chunk, note, "rules") if note else chunk
+        whole = Chunk(span=Span(document.id, 0, len(document.text)), text=document.text)
+        first = summary(Excerpt(whole, document, terms))
+        noted = []
+        for chunk in chunks:
+            opening = first if first and first not in " ".join(chunk.text.split()) else None
+            note = "\n".join(part for part in (title(Excerpt(chunk, document, terms)), opening) if part)
+            noted.append(with_note(chunk, note, "rules") if note else chunk)
+        return noted
 
 
 class LlmContext(Batched):
@@ -65,7 +68,7 @@ class LlmContext(Batched):
 
     def enrich_batch(self, batch: Sequence[Cut], tally: EnrichmentTally) -> list[Sequence[Chunk]]:
         notes = iter(self.asking.ask_all(self._questions(batch), self._read, tally))
-        return [[self._noted(chunk, cut.document, next(notes)) for chunk in cut.chunks] for cut in batch]
+        return [self._noted(cut, [next(notes) for _ in cut.chunks]) for cut in batch]
 
     def cost(self, batch: Sequence[Cut]) -> Cost:
         return self.asking.cost(self._questions(batch))
@@ -91,8 +94,12 @@ class LlmContext(Batched):
             raise UnusableReplyError("expected one or two sentences, got nothing")
         return " ".join(words[: self.words])
 
-    def _noted(self, chunk: Chunk, document: Document, note: str | None) -> Chunk:
-        return self.rules.noted(chunk, document) if note is None else with_note(chunk, note, "llm")
+    def _noted(self, cut: Cut, notes: Sequence[str | None]) -> list[Chunk]:
+        by_rules = self.rules.noted(cut.chunks, cut.document) if None in notes else cut.chunks
+        return [
+            ruled if note is None else with_note(chunk, note, "llm")
+            for chunk, ruled, note in zip(cut.chunks, by_rules, notes, strict=True)
+        ]
 
 
 def stretches(text: str, *, tokens: int) -> list[tuple[int, int]]:

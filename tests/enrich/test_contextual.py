@@ -11,8 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rag.enrich import contextual
 from rag.enrich.base import Cut
 from rag.enrich.contextual import RuleContext, stretches
+from rag.enrich.rules import Excerpt, summary
 from rag.enrich.specs import ContextualSpec
 from rag.models.llm import Message
 from rag.models.tokens import estimated_tokens
@@ -96,6 +98,20 @@ def test_the_rules_do_not_repeat_the_chunk_and_leave_one_without_anything_alone(
     first, second = RuleContext().enrich(chunks, document)
     assert first == chunks[0]
     assert second.context == "Dogs bark at noon."
+
+
+def test_the_rules_look_for_a_documents_first_sentence_once_not_for_every_chunk(of, monkeypatch) -> None:
+    read: list[str] = []
+
+    def watched(excerpt: Excerpt) -> str | None:
+        read.append(excerpt.chunk.text)
+        return summary(excerpt)
+
+    monkeypatch.setattr(contextual, "summary", watched)
+    document, chunks = of("Dogs bark at noon.", "Owls hoot.", "Cats sleep.")
+    noted = RuleContext().enrich(chunks, document)
+    assert [chunk.context for chunk in noted] == ["", "Dogs bark at noon.", "Dogs bark at noon."]
+    assert read == [document.text]
 
 
 def test_the_cost_counts_the_document_for_every_chunk(enricher, of) -> None:
