@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,7 +13,7 @@ from rag.cli.options import JsonOption, PipelineOption, SetOption, note, open_pi
 if TYPE_CHECKING:
     from rag.enrich.tally import Cost, EnrichmentReport
     from rag.pipeline.pipeline import Pipeline
-    from rag.pipeline.report import IngestPlan, IngestProgress, IngestReport
+    from rag.pipeline.report import IngestPlan, IngestReport
 
 FAILED = 4
 
@@ -31,7 +29,7 @@ def ingest(
     prune: Annotated[bool, typer.Option("--prune", help="Remove documents whose source has vanished.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Read and index every source again.")] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Stop at the first source that cannot be read.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress bar.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")] = False,
     json: JsonOption = False,
 ) -> None:
     """Bring the index up to date: only what changed is read; a file that cannot be read is reported and passed over."""
@@ -39,7 +37,7 @@ def ingest(
         if plan:
             _print_plan(opened.plan(force=force), json=json)
             return
-        report = run(opened, prune=prune, force=force, strict=strict, quiet=quiet)
+        report = run(opened, prune=prune, force=force, strict=strict, quiet=quiet or json)
     name_failures(report)
     name_skipped(report)
     if json:
@@ -55,9 +53,11 @@ def ingest(
 def run(
     pipeline: Pipeline, *, prune: bool = False, force: bool = False, strict: bool = False, quiet: bool = False
 ) -> IngestReport:
-    """Ingest with a progress bar on standard error, where that is a terminal."""
+    """Ingest, and show on standard error how far it is."""
+    from rag.cli.ingest_progress import shown
+
     try:
-        with _bar(quiet) as progress:
+        with shown(quiet) as progress:
             return pipeline.ingest(prune=prune, force=force, strict=strict, progress=progress)
     except KeyboardInterrupt:
         note("interrupted: what was committed stays, the next run goes on from there")
@@ -145,47 +145,3 @@ def _cost(cost: Cost) -> str:
     tokens = f"about {cost.prompt_tokens:,} prompt and at most {cost.completion_tokens:,} reply tokens"
     price = f", at most {cost.price:.4g} by the prices given" if cost.price is not None else ""
     return f"to enrich: {cost.chunks} chunks, {requests}, {tokens}{price}"
-
-
-@contextmanager
-def _bar(quiet: bool) -> Iterator[Callable[[IngestProgress], None] | None]:
-    import sys
-
-    if quiet or not sys.stderr.isatty():
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=None),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[chunks]} chunks  {task.fields[enriched]}{task.fields[rate]}"),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("indexing", total=None, chunks=0, enriched="", rate="")
-
-        def show(progress: IngestProgress) -> None:
-            elapsed = bar.tasks[task].elapsed or 0.0
-            rate = f"{progress.chunks / elapsed:.0f}/s" if elapsed > 0.5 else ""
-            bar.update(
-                task,
-                completed=progress.done,
-                total=progress.total,
-                chunks=progress.chunks,
-                enriched=f"{progress.enriched} enriched  " if progress.enriched else "",
-                rate=rate,
-                description=progress.source[-40:],
-            )
-
-        yield show

@@ -41,7 +41,7 @@ def rebuild(
             report = opened.reembed()
             typer.echo(to_json(report) if json else summary(report))
         else:
-            report = run(opened, force=True)
+            report = run(opened, force=True, quiet=json)
             name_failures(report)
             typer.echo(to_json(report) if json else summary(report))
             if report.failed:

@@ -23,7 +23,7 @@ from rag.pipeline.prepare import prepare
 from rag.pipeline.report import Failure, IngestProgress, IngestReport, Tally
 from rag.pipeline.seen import SeenIds
 from rag.pipeline.sources import count, fingerprint_of, indexing_options, skipped, sources
-from rag.pipeline.vectors import seen_of, vectors_of
+from rag.pipeline.vectors import InItsDocument, seen_of, vectors_of
 from rag.types import Chunk, Document
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def ingest(
         prune: remove documents that no connector names any more; left out when a connector could not list all.
         strict: stop at the first source that cannot be indexed, and keep what was committed before.
         force: read and index every source again, changed or not.
-        progress: called after each source, and after each reply of a language model that enriches.
+        progress: called after each source, each batch of vectors, and each reply of a language model that enriches.
 
     Raises:
         SourceError: with `strict`.
@@ -144,6 +144,7 @@ class Run:
         self.progress = progress
         self.source_id = ""
         self.pending: list[Pending] = []
+        self.embedded = 0  # chunks of `pending` that have their vectors
         self.uncommitted = 0
         self.committed = perf_counter()
         self.options = indexing_options(built)
@@ -183,9 +184,11 @@ class Run:
                 done=tally.done + len(self.pending),
                 total=tally.total,
                 failed=len(tally.failed),
-                chunks=tally.chunks + sum(len(pending.chunks) for pending in self.pending),
+                chunks=tally.chunks + self.embedded,
                 source=self.source_id,
                 enriched=tally.enrichment.done,
+                waiting=sum(len(pending.chunks) for pending in self.pending) - self.embedded,
+                unchanged=tally.unchanged,
             )
         )
 
@@ -297,10 +300,10 @@ class Run:
 
     def flush(self) -> None:
         """Enrich and embed what is pending, hand it to the writer, commit when enough has come together."""
-        ready = self._enriched(self.pending)
-        vectors = self._vectors(ready)
+        self.pending = self._enriched(self.pending)
+        vectors = self._vectors(self.pending)
         at = 0
-        for pending in ready:
+        for pending in self.pending:
             mine = None if vectors is None else vectors[at : at + len(pending.chunks)]
             at += len(pending.chunks)
             self.writer.add(
@@ -315,6 +318,7 @@ class Run:
             self.tally.chunks += len(pending.chunks)
             self.tally.characters += len(pending.document.text)
         self.pending = []
+        self.embedded = 0
         self.uncommitted += at
         self._commit_if_due()
 
@@ -330,7 +334,7 @@ class Run:
         embedder = self.embedder
         chunks = [(chunk, pending.document) for pending in ready for chunk in pending.chunks]
         vectors, missing = self._embedded(
-            seen_of(embedder, chunks), lambda rows: vectors_of(embedder, [chunks[row] for row in rows]), embedder
+            seen_of(embedder, chunks), lambda rows: self._of_chunks([chunks[row] for row in rows], embedder), embedder
         )
         self.tally.embedded += missing
         self.tally.cached += len(chunks) - missing
@@ -343,6 +347,19 @@ class Run:
             words, lambda rows: embedder.embed_documents([words[row] for row in rows]), embedder
         )
         return self.metadata.blended(vectors, weighted, words, of_words)
+
+    def _of_chunks(self, chunks: Sequence[InItsDocument], embedder: Embedder) -> Vectors:
+        """Their vectors, made some at a time, so that progress shows also within a long document."""
+        import numpy as np
+
+        # An embedder that reads documents is given the chunks of one together.
+        step = len(chunks) if isinstance(embedder, InDocument) else EMBED_CHUNKS
+        made = []
+        for first in range(0, len(chunks), step):
+            made.append(vectors_of(embedder, chunks[first : first + step]))
+            self.embedded += len(made[-1])
+            self._show()
+        return np.concatenate(made)
 
     def _embedded(
         self, seen: Sequence[str], embed: Callable[[Sequence[int]], Vectors], embedder: Embedder

@@ -54,7 +54,9 @@ class IngestReport:
 class IngestProgress:
     """How far a run is. `total` is ``None`` where a connector cannot count without reading.
 
-    `enriched` counts chunks that a language model was asked about, those from the cache included.
+    `done` counts documents that were read, or found `unchanged`, or `failed`; `chunks` those that have their vectors,
+    `waiting` those cut and not there yet. `enriched` counts chunks that a language model was asked about, those from
+    the cache included.
     """
 
     done: int
@@ -63,6 +65,20 @@ class IngestProgress:
     chunks: int
     source: str
     enriched: int = 0
+    waiting: int = 0
+    unchanged: int = 0
+
+    def seconds_left(self, seconds: float) -> float | None:
+        """About how long it takes from here after `seconds`; ``None`` as long as nothing can be said.
+
+        As if each document to come had to be read, and had as many chunks as those read so far.
+        """
+        read = self.done - self.unchanged
+        if self.total is None or not self.chunks or read <= 0 or seconds <= 0:
+            return None
+        cut = self.chunks + self.waiting
+        coming = self.waiting + cut * max(0, self.total - self.done) / read
+        return coming * seconds / self.chunks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

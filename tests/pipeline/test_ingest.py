@@ -131,8 +131,16 @@ def test_a_folder_that_is_not_there_is_reported_and_nothing_is_pruned(make, corp
 def test_progress_counts_up_to_the_total(make) -> None:
     seen: list[IngestProgress] = []
     make().ingest(progress=seen.append)
-    assert [progress.done for progress in seen] == [1, 2, 3]
+    assert [(progress.done, progress.chunks) for progress in seen] == [(1, 0), (2, 0), (3, 0), (3, 3)]
     assert {progress.total for progress in seen} == {3}
+
+
+def test_progress_shows_within_a_long_document(make, corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rag.pipeline.ingest.EMBED_CHUNKS", 4)
+    (corpus / "long.md").write_text("\n\n".join(f"# {n}\n\nThe number {n}." for n in range(10)), encoding="utf-8")
+    seen: list[IngestProgress] = []
+    make("ingest.load.0.include=[long.md]", "ingest.chunk={use: headings, merge: false}").ingest(progress=seen.append)
+    assert [(progress.chunks, progress.waiting) for progress in seen] == [(0, 10), (4, 6), (8, 2), (10, 0)]
 
 
 def test_a_context_that_does_not_fit_the_window_is_shortened_and_the_text_kept_whole(make, corpus: Path) -> None:
