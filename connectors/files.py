@@ -90,7 +90,7 @@ class FilesConnector:
             yield self._source(path, name, access)
         if self._unreadable:
             first, *others = self._unreadable
-            more = f"; so are {len(others)} others" if others else ""
+            more = f"; nor can {len(others)} more" if others else ""
             raise SourceError(f"the folder cannot be read: {first.strerror}{more}", source=str(first.filename))
 
     def count(self) -> int:

@@ -112,10 +112,12 @@ def _enriched(done: EnrichmentReport) -> str:
     """``; 40 enriched (30 from the cache, 12 requests, 5,120 + 940 tokens, 1 failed)``; empty if nothing was asked."""
     if not done.asked + done.cached:
         return ""
+    from rag.cli.render import count
+
     usage = done.usage
     facts = [
         f"{done.cached} from the cache",
-        f"{usage.requests} requests",
+        count(usage.requests, "request"),
         f"{usage.prompt_tokens:,} + {usage.completion_tokens:,} tokens{' (estimated)' if usage.estimated else ''}",
         f"{len(done.failed)} failed",
     ]
@@ -141,7 +143,9 @@ def _print_plan(plan: IngestPlan, *, json: bool) -> None:
 
 def _cost(cost: Cost) -> str:
     """``to enrich: 40 chunks, 10 requests (30 replies in the cache), about 5,120 prompt and at most ... tokens``"""
-    requests = f"{cost.requests} requests ({cost.cached} replies in the cache)"
+    from rag.cli.render import count
+
+    requests = f"{count(cost.requests, 'request')} ({cost.cached} replies in the cache)"
     tokens = f"about {cost.prompt_tokens:,} prompt and at most {cost.completion_tokens:,} reply tokens"
     price = f", at most {cost.price:.4g} by the prices given" if cost.price is not None else ""
-    return f"to enrich: {cost.chunks} chunks, {requests}, {tokens}{price}"
+    return f"to enrich: {count(cost.chunks, 'chunk')}, {requests}, {tokens}{price}"

@@ -144,7 +144,7 @@ class ParserPool:
                 if ocr == "auto":
                     return self._parsed_in_worker(data, source, ocr)
                 if not parsed.text:
-                    raise ValueError(f"no text layer on any of its {parsed.meta['pages']} pages; {_OCR_HINT}")
+                    raise ValueError(f"no page has a text layer; {_OCR_HINT}")
         return parsed
 
     def _parsed_in_worker(self, data: bytes, source: Source, ocr: Ocr) -> Parsed:

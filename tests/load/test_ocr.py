@@ -87,7 +87,7 @@ def test_a_scanned_pdf_is_read_page_by_page(pool: ParserPool) -> None:
 def test_a_picture_without_text_is_an_error_that_says_so(pool: ParserPool) -> None:
     with pytest.raises(SourceError, match="OCR found no text"):
         parsed(pool, drawn([], kind="PNG"), "blank.png")
-    with pytest.raises(SourceError, match="no text layer on any of its 1 pages, and OCR found no text"):
+    with pytest.raises(SourceError, match="no page has a text layer, and OCR found no text"):
         parsed(pool, drawn([], kind="PDF"), "blank.pdf")
 
 

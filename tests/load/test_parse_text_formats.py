@@ -140,15 +140,56 @@ def test_yaml_and_toml_keys_are_headings(parse: Parse) -> None:
     assert [part.name for part in toml.layout.parts] == ["tool.ruff"]
 
 
-def test_a_notebook_gives_text_and_code_without_outputs(parse: Parse) -> None:
-    cells = [
-        {"cell_type": "markdown", "source": ["# Title\n", "Words."]},
-        {"cell_type": "code", "source": "x = 1", "outputs": [{"data": "AAAA"}]},
+def notebook(*cells: dict[str, object]) -> bytes:
+    return json.dumps({"cells": cells}).encode()
+
+
+def test_a_notebook_gives_text_code_and_what_the_code_printed(parse: Parse) -> None:
+    outputs = [
+        {"output_type": "stream", "name": "stdout", "text": ["epoch 1\n", "epoch 2\n"]},
+        {"output_type": "execute_result", "data": {"text/plain": ["0.93"], "text/html": "<b>0.93</b>"}},
+        {"output_type": "error", "ename": "KeyError", "evalue": "'age'", "traceback": ["..."]},
     ]
-    document = parse(json.dumps({"cells": cells}).encode(), "a.ipynb")
-    assert document.text == "# Title\nWords.\n\nx = 1"
+    cells = (
+        {"cell_type": "markdown", "source": ["# Title\n", "Words."]},
+        {"cell_type": "code", "source": "x = 1", "outputs": outputs},
+    )
+    document = parse(notebook(*cells), "a.ipynb")
+    assert document.text == "# Title\nWords.\n\nx = 1\n\nOutput:\nepoch 1\nepoch 2\n0.93\nKeyError: 'age'"
     assert parts(document, "heading") == ["# Title"]
     assert parts(document, "code") == ["x = 1"]
+
+
+def test_pictures_widgets_colours_and_passed_states_of_a_notebook_are_left_out(parse: Parse) -> None:
+    figure = {"image/png": "AAAA", "text/plain": "<Figure size 640x480 with 1 Axes>"}
+    bar = {"application/vnd.jupyter.widget-view+json": {}, "text/plain": "HBox(children=())"}
+    outputs = [
+        {"output_type": "display_data", "data": figure},
+        {"output_type": "display_data", "data": bar},
+        {"output_type": "stream", "name": "stderr", "text": "\r 10%|#  \r100%|###\n\u001b[31mslow\u001b[0m\r\n"},
+    ]
+    document = parse(notebook({"cell_type": "code", "source": "plot()", "outputs": outputs}), "a.ipynb")
+    assert document.text == "plot()\n\nOutput:\n100%|###\nslow"
+
+
+def test_long_outputs_of_a_notebook_keep_their_beginning_and_their_end(parse: Parse) -> None:
+    lines = "".join(f"step {number:06}\n" for number in range(10_000))
+    outputs = [{"output_type": "stream", "name": "stdout", "text": lines}]
+    text = parse(notebook({"cell_type": "code", "source": "train()", "outputs": outputs}), "a.ipynb").text
+    assert len(text) < 8100
+    assert "step 000000" in text
+    assert "[... 111,999 characters of output ...]" in text
+    assert text.endswith("step 009999")
+
+
+@pytest.mark.parametrize("outputs", ["none", [3], [{"output_type": "stream", "text": [3]}]])
+def test_a_notebook_with_wrong_outputs_is_read_or_an_error_that_says_so(parse: Parse, outputs: object) -> None:
+    data = notebook({"cell_type": "code", "source": "x = 1", "outputs": outputs})
+    if outputs == "none":
+        assert parse(data, "a.ipynb").text == "x = 1"
+        return
+    with pytest.raises(SourceError, match="the notebook is damaged"):
+        parse(data, "a.ipynb")
 
 
 def test_an_email_gives_headers_plain_text_and_names_of_attachments(parse: Parse) -> None:

@@ -44,7 +44,7 @@ class PdfParser:
         try:
             pages = list(self._pages(document))
             if self.limits.ocr != "off" and not any(page.lines for page in pages):
-                raise ValueError(f"no text layer on any of its {len(pages)} pages, and OCR found no text")
+                raise ValueError("no page has a text layer, and OCR found no text")
             builder = TextBuilder(self.limits)
             words = {word for page in pages for line in page.lines for word in line.text.split()}
             headings = _outline(document)

@@ -49,7 +49,7 @@ class PptxParser:
             with builder.part("slide", str(number)):
                 _write_slide(archive, member, tree, builder)
         if broken and len(broken) == len(slides):
-            raise ValueError(f"none of its {len(slides)} slides can be read: {broken[0]}")
+            raise ValueError(f"no slide can be read: {broken[0]}")
         meta = {"slides": len(slides), "slides_unreadable": len(broken) or None}
         return builder.parsed(core_properties(archive) | meta)
 
