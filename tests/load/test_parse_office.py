@@ -137,7 +137,7 @@ def test_sheets_are_parts_and_rows_are_lines(parse: Parse) -> None:
     target = io.BytesIO()
     workbook.save(target)
     document = parse(target.getvalue(), "a.xlsx")
-    assert document.text == "Item | Price | Since\nTea | 3 | 2024-05-01\n | TRUE\n\n |  | far away"
+    assert document.text == "Item | Price | Since\nTea | 3 | 2024-05-01\n\n | TRUE\n\n |  | far away"
     assert str(document.locate(document.text.index("Tea"), document.text.index("Tea") + 3)) == "sheet Prices"
     assert document.locate(document.text.index("far"), len(document.text)).sheet == "Other"
 

@@ -12,6 +12,7 @@ from lxml import etree
 from rag.load.base import Parsed
 from rag.load.builder import Limits, TextBuilder, squeeze
 from rag.load.decode import decode
+from rag.load.parsers.rows import table_rows
 from rag.types import Scalar
 
 
@@ -258,8 +259,8 @@ class _Reader:
                     cell[0].breaks = max(cell[0].breaks, 1)
                     sink += cell
         else:
-            rows = [" | ".join(squeeze(" ".join(b.text for b in cell)) for cell in row) for row in table.rows]
-            text = "\n".join(stripped for row in rows if (stripped := row.rstrip(" |")))
+            rows = [[squeeze(" ".join(b.text for b in cell)) for cell in row] for row in table.rows]
+            text = "\n".join(table_rows([row for row in rows if any(row)]))
             if text:
                 sink.append(Block(text, 2, "table"))
 

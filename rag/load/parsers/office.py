@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from rag.load.archive import Archive
 from rag.load.builder import TextBuilder, squeeze
+from rag.load.parsers.rows import table_rows
 from rag.types import Scalar
 
 if TYPE_CHECKING:
@@ -73,19 +74,8 @@ def core_properties(archive: Archive) -> dict[str, Scalar]:
 
 
 def write_table(builder: TextBuilder, rows: Iterable[Sequence[str]]) -> None:
-    """Append a table part: one line a row, cells divided by `` | ``, empty rows left out."""
+    """Append a table part: one line a row (`rag.load.parsers.rows`), empty rows left out."""
     with builder.part("table"):
-        for cells in rows:
-            if any(cells):
-                builder.line(table_row(cells))
+        for line in table_rows([[squeeze(cell) for cell in cells] for cells in rows if any(cells)]):
+            builder.line(line)
     builder.break_lines(2)
-
-
-def table_row(cells: Sequence[str]) -> str:
-    """One line for a row; a cell keeps its place, but empty cells at the end are left out.
-
-    >>> table_row(["a", "", "b c", ""])
-    'a |  | b c'
-    """
-    last = max((at for at, cell in enumerate(cells) if cell), default=-1)
-    return " | ".join(squeeze(cell) for cell in cells[: last + 1])

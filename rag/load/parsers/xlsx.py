@@ -1,9 +1,8 @@
-"""Excel: sheet by sheet, one line a row."""
+"""Excel: sheet by sheet, each row with the names of its columns."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime, time
 from io import BytesIO
@@ -13,13 +12,14 @@ from openpyxl.utils.exceptions import InvalidFileException
 
 from rag.load.archive import Archive
 from rag.load.base import Parsed
-from rag.load.builder import Limits, TextBuilder
-from rag.load.parsers.office import core_properties, table_row
+from rag.load.builder import Limits, TextBuilder, squeeze
+from rag.load.parsers.office import core_properties
+from rag.load.parsers.rows import sheet_rows
 
 
 @dataclass(frozen=True, slots=True)
 class XlsxParser:
-    """Values as last computed, cells divided by `` | ``; the first row of a sheet is its first line.
+    """Values as last computed, one line a row (`rag.load.parsers.rows`).
 
     Read row by row: only the shared strings are in memory at once. Hidden sheets are read too, charts are not.
     """
@@ -37,16 +37,12 @@ class XlsxParser:
                 for sheet in workbook.worksheets:
                     sheet.reset_dimensions()  # what a file says of its own size is often wrong
                     with builder.part("sheet", sheet.title):
-                        _write_rows(builder, sheet.iter_rows(values_only=True))
+                        rows = ([squeeze(_shown(value)) for value in row] for row in sheet.iter_rows(values_only=True))
+                        for line in sheet_rows(rows):
+                            builder.line(line) if line else builder.break_lines(2)
         except (InvalidFileException, KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"the workbook is damaged: {error}") from error
         return builder.parsed(core_properties(archive))
-
-
-def _write_rows(builder: TextBuilder, rows: Iterable[tuple[object, ...]]) -> None:
-    for row in rows:
-        if line := table_row([_shown(value) for value in row]):
-            builder.line(line)
 
 
 def _shown(value: object) -> str:
