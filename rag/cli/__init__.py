@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from rag.cli.lazy import LazyGroup
+from rag.cli.terminal import escape_unprintable
 
 EXIT_CODES = """
 Exit codes: 0 done; 1 it failed; 2 the command line is wrong; 3 the sources do not answer the question (ask);
@@ -77,27 +78,45 @@ def root(
 def main() -> None:
     """Run the command line; a `RagError` is a message on standard error and exit code 1, never a traceback.
 
-    So is what the operating system refuses, where it names the file, and a full disk. Typer turns Ctrl-C into exit
-    code 130 and a closed pipe into 1. SIGTERM ends it in order, with 143: an engine that runs in processes of its own
-    is closed with the pipeline.
+    So is what the operating system refuses, where it names the file, and a full disk. Ctrl-C is exit code 130, typer
+    turns a closed pipe into 1. SIGTERM ends it in order, with 143: an engine that runs in processes of its own is
+    closed with the pipeline.
     """
     import os
     import signal
 
-    from rag.errors import RagError
-
     # To look for plug-ins of pydantic is to read what every installed distribution says of itself.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 
+    interrupted = False
+
+    def interrupt(*_: object) -> None:
+        nonlocal interrupted
+        interrupted = True
+        raise KeyboardInterrupt
+
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else it is ignored, as under nohup
+        signal.signal(signal.SIGINT, interrupt)
+    escape_unprintable(sys.stdout)
     try:
         app()
-    except RagError as error:
-        typer.echo(f"error: {error}", err=True)
-        sys.exit(1)
-    except OSError as error:
-        if error.filename is None and error.errno not in (errno.ENOSPC, errno.EDQUOT):
+    except Exception as error:
+        if interrupted:  # an extension module that was being loaded made an error of its own of it
+            sys.exit(128 + signal.SIGINT)
+        message = _message(error)
+        if message is None:
             raise
-        place = "" if error.filename is None else f"{error.filename}: "
-        typer.echo(f"error: {place}{error.strerror}", err=True)
+        typer.echo(f"error: {message}", err=True)
         sys.exit(1)
+
+
+def _message(error: Exception) -> str | None:
+    """What to say of an error that needs no traceback."""
+    from rag.errors import RagError
+
+    if isinstance(error, RagError):
+        return str(error)
+    if isinstance(error, OSError) and (error.filename is not None or error.errno in (errno.ENOSPC, errno.EDQUOT)):
+        return f"{error.strerror}" if error.filename is None else f"{error.filename}: {error.strerror}"
+    return None

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from rag.cli.hints import options_given
 from rag.cli.options import (
     AsOption,
     FilterOption,
@@ -61,7 +62,7 @@ def ask(
         raise typer.BadParameter("an answer in a schema comes whole: leave --stream and --json-events out")
     asked = condition(filter_)
     with open_pipeline(pipeline, set_, source) as opened:
-        prepare(opened, update=source is not None)
+        prepare(opened, update=source is not None, options=options_given(pipeline, set_, source))
         if json_events or (stream and not json):
             events = opened.stream([question], filter=asked, principals=principals(as_))
             answer = _as_lines(events, opened, explain=explain) if json_events else streamed(events)
@@ -82,10 +83,11 @@ def ask(
         raise typer.Exit(ABSTAINED)
 
 
-def prepare(pipeline: Pipeline, *, update: bool) -> None:
+def prepare(pipeline: Pipeline, *, update: bool, options: str) -> None:
     """With `update`, bring the index up to date, quietly where nothing changed; without, it has to be there.
 
-    What vanished goes too: the index of a ``--source`` mirrors that folder.
+    What vanished goes too: the index of a ``--source`` mirrors that folder. `options` are those that were given, for
+    the command that is named.
     """
     if not update:
         return
@@ -98,7 +100,7 @@ def prepare(pipeline: Pipeline, *, update: bool) -> None:
         name_skipped(report)
         note(f"indexed: {summary(report)}")
     elif report.failed:  # they were named when the rest was indexed
-        note(f"{len(report.failed)} of the sources could not be read; `rag ingest` with the same options names them")
+        note(f"{len(report.failed)} of the sources could not be read; `rag ingest {options}` names them")
 
 
 def _schema(path: Path) -> dict[str, Json]:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from rag.cli.hints import options_given
 from rag.cli.options import AsOption, PipelineOption, SetOption, SourceOption, note, open_pipeline, principals
 from rag.cli.terminal import plain
 
@@ -31,7 +32,7 @@ def chat(
     from rag.pipeline.conversation import Conversation
 
     with open_pipeline(pipeline, set_, source) as opened:
-        prepare(opened, update=source is not None)
+        prepare(opened, update=source is not None, options=options_given(pipeline, set_, source))
         opened.warm_up()
         conversation = Conversation(opened, path=memory, principals=principals(as_))
         failed = False

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from rag.cli.hints import options_given
 from rag.cli.options import IndexOfOption, JsonOption, PipelineOption, SetOption, open_pipeline
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def counts(
         if json or other is not None:
             raise typer.BadParameter("--fit and --verify take no phrase and no --json")
         with open_pipeline(pipeline, set_, source) as opened:
-            prepare(opened, update=source is not None)
+            prepare(opened, update=source is not None, options=options_given(pipeline, set_, source))
             typer.echo(_thresholds(opened, fit) if fit is not None else _verified(opened))
         return
     assert phrase is not None  # one of the three is given
@@ -55,7 +56,7 @@ def counts(
         if each is not None and not words(each):
             raise typer.BadParameter(f"there is no word in {each!r}")
     with open_pipeline(pipeline, set_, source) as opened:
-        prepare(opened, update=source is not None)
+        prepare(opened, update=source is not None, options=options_given(pipeline, set_, source))
         reader = opened.index.reader()
         ngrams = reader.ngrams
         if ngrams is None:

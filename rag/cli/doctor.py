@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 import typer
 
+from rag.cli.hints import command_of, options_given, with_options
 from rag.cli.options import IndexOfOption, JsonOption, PipelineOption, SetOption, open_pipeline
 
 if TYPE_CHECKING:
+    from rag.index.reader import Reader
     from rag.pipeline.pipeline import Pipeline
 
 EXTRAS = {
@@ -42,15 +44,19 @@ def doctor(
     pipeline: PipelineOption = None,
     set_: SetOption = None,
     deep: Annotated[
-        bool, typer.Option("--deep", help="Also read every document and vector: checksums, spans, duplicates.")
+        bool,
+        typer.Option(
+            "--deep", help="Also read every document and vector: checksums, spans, truncation, near-duplicates."
+        ),
     ] = False,
     json: JsonOption = False,
 ) -> None:
     """Say what is installed, what is missing, and what is wrong with the index, each with the command that mends it."""
     findings = list(_packages())
+    options = options_given(pipeline, set_, source)
     with open_pipeline(pipeline, set_, source) as opened:
-        findings += _model(opened)
-        findings += _index(opened, deep=deep)
+        found = [*_model(opened), *_index(opened, deep=deep)]
+        findings += [replace(each, mend=command_of(with_options(each.mend, options))) for each in found]
     if json:
         from rag.cli.render import to_json
 
@@ -103,11 +109,37 @@ def _index(pipeline: Pipeline, *, deep: bool) -> Iterator[Finding]:
             pipeline.index.check(pipeline.embedder.identity)
         reader = pipeline.index.reader()
         problems = list(reader.check(deep=deep))
+        truncated = list(_truncated(pipeline, reader)) if deep else []
     except RagError as error:
-        yield Finding("problem", f"index {path}: {error.message}", error.hint)
+        message = error.message.removeprefix(f"{path}: ")
+        yield Finding("problem", f"index {path}: {message}", error.hint)
         return
     held = f"{count(sum(1 for _ in reader.documents()), 'document')}, {count(reader.size, 'chunk')}"
     yield Finding("ok", f"index {path}: {held}, generation {reader.generation}")
     for problem in problems:
-        state: State = "note" if problem.kind in NOTES else "problem"
-        yield Finding(state, f"index {path}: {problem.where}: {problem.message}", problem.hint)
+        what = f"index {path}: {problem.where}: {problem.message}"
+        if problem.kind in NOTES:
+            yield Finding("note", what, "ask.rerank: [{use: dedupe}] shows one of them")
+        else:
+            yield Finding("problem", what, problem.hint)
+    yield from truncated
+
+
+def _truncated(pipeline: Pipeline, reader: Reader) -> Iterator[Finding]:
+    """Whether every chunk, with what enrichment put before it, fits the encoder's window."""
+    from rag.cli.render import count
+    from rag.embed.base import InDocument
+
+    if pipeline.spec.ingest.index.dense is None or isinstance(pipeline.embedder, InDocument):
+        return  # nothing is embedded, or whole documents are
+    tokenizer = pipeline.embedder.tokenizer
+    where = f"index {pipeline.spec.ingest.index.path}"
+    over = 0
+    for document in reader.documents():
+        counts = tokenizer.count([chunk.indexed_text for chunk in reader.chunks_of(document.id)])
+        over += sum(tokens > tokenizer.max_tokens for tokens in counts)
+    window = f"the encoder's window of {tokenizer.max_tokens} tokens"
+    if over:
+        yield Finding("problem", f"{where}: {count(over, 'chunk')} longer than {window}", "`rag rebuild`")
+    else:
+        yield Finding("ok", f"{where}: no chunk is truncated, all fit {window}")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from rag.cli.hints import options_given, with_options
 from rag.cli.options import JsonOption, SetOption, note
 from rag.cli.places import default_pipeline
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from rag.evaluate.datasets import Dataset
     from rag.evaluate.judge import Judge
     from rag.evaluate.report import EvalReport
+    from rag.evaluate.systems import Candidate
     from rag.pipeline.pipeline import Pipeline
     from rag.pipeline.report import IngestReport
 
@@ -107,6 +109,7 @@ def evaluate(
     wanted = candidates(sources or [default_pipeline()], changes=set_ or (), vary=vary or (), depth=depth)
     table = None if prices is None else read_prices(prices)
     with (
+        _hints(wanted, dataset, index),
         open_systems(wanted, dataset, index=index, update=ingest, ingest=_ingest(quiet)) as systems,
         _bar(quiet) as progress,
     ):
@@ -126,6 +129,30 @@ def evaluate(
     typer.echo(to_json(report) if json else to_text(report, examples=show))
     if any(system.failures for system in report.systems):
         raise typer.Exit(FAILED)
+
+
+@contextmanager
+def _hints(wanted: Sequence[Candidate], dataset: Dataset, index: Path | None) -> Iterator[None]:
+    """Say of an index that is not there what makes it: this command where the set brings documents, else `rag ingest`.
+
+    With the options of the pipeline that asks it.
+    """
+    from rag.errors import IndexNotFoundError
+    from rag.pipeline.spec import load_spec
+
+    try:
+        yield
+    except IndexNotFoundError as error:
+        if dataset.corpus is not None:
+            error.hint = "leave --no-ingest out, and it is made of the set's documents"
+            raise
+        for candidate in wanted:
+            path = index or load_spec(candidate.source, overrides=candidate.changes).spec.ingest.index.path
+            if error.message.startswith(f"{path}: "):
+                own = () if index is None else (f"ingest.index.path={index}",)
+                error.hint = with_options(error.hint, options_given(candidate.source, [*candidate.changes, *own]))
+                break
+        raise
 
 
 def _names_a_pipeline(name: str) -> bool:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from rag.cli.hints import options_given
 from rag.cli.options import (
     AsOption,
     FilterOption,
@@ -44,7 +45,7 @@ def explain(
     if not question.strip():
         raise typer.BadParameter("the question is empty")
     with open_pipeline(pipeline, set_, source) as opened:
-        prepare(opened, update=source is not None)
+        prepare(opened, update=source is not None, options=options_given(pipeline, set_, source))
         found = run(opened, question, filter=condition(filter_), principals=principals(as_), answers=answer)
     if out is not None:
         from rag.evaluate.html import explanation_page

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
+from rag.cli.hints import options_given, repeating
 from rag.cli.places import default_pipeline
 
 if TYPE_CHECKING:
@@ -54,11 +57,12 @@ AsOption: TypeAlias = Annotated[
 ]
 
 
-def open_pipeline(pipeline: str | None, overrides: list[str] | None, source: Path | None = None) -> Pipeline:
+@contextmanager
+def open_pipeline(pipeline: str | None, overrides: list[str] | None, source: Path | None = None) -> Iterator[Pipeline]:
     """The pipeline that the options name; with `source`, its connectors replaced by that folder or file.
 
     The index of a `source` lies under ``.ragloom/`` in the working directory, one for each folder, so that the next
-    question finds it again.
+    question finds it again. What fails inside names commands with the options that were given.
     """
     from rag.pipeline.pipeline import Pipeline
 
@@ -66,7 +70,11 @@ def open_pipeline(pipeline: str | None, overrides: list[str] | None, source: Pat
     changes = list(overrides or ())
     if source is not None:
         changes = source_overrides(source) + changes
-    return Pipeline.from_yaml(name, overrides=changes)
+    with (
+        repeating(options_given(pipeline, overrides, source)),
+        Pipeline.from_yaml(name, overrides=changes) as opened,
+    ):
+        yield opened
 
 
 def source_overrides(source: Path) -> list[str]:
@@ -123,4 +131,4 @@ def note(text: str) -> None:
 
 def colours() -> bool:
     """Whether to colour what goes to standard output."""
-    return sys.stdout.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from rag.cli.options import IndexOfOption, JsonOption, PipelineOption, SetOption, open_pipeline
+
+if TYPE_CHECKING:
+    from rag.errors import RagError
+    from rag.pipeline.pipeline import Pipeline
 
 
 def rebuild(
@@ -30,6 +37,7 @@ def rebuild(
     """
     from rag.cli.ingest import FAILED, name_failures, run, summary
     from rag.cli.render import to_json
+    from rag.errors import IndexMismatchError, ModelError
 
     if embed_only and derived_only:
         raise typer.BadParameter("--embed-only and --derived-only exclude each other")
@@ -38,11 +46,25 @@ def rebuild(
             generation = opened.rebuild_derived()
             typer.echo(to_json({"generation": generation}) if json else "derived indexes rebuilt")
         elif embed_only:
-            report = opened.reembed()
+            with _elsewhere(opened, ModelError):
+                report = opened.reembed()
             typer.echo(to_json(report) if json else summary(report))
         else:
-            report = run(opened, force=True, quiet=json)
+            with _elsewhere(opened, IndexMismatchError):
+                report = run(opened, force=True, quiet=json)
             name_failures(report)
             typer.echo(to_json(report) if json else summary(report))
             if report.failed:
                 raise typer.Exit(FAILED)
+
+
+@contextmanager
+def _elsewhere(pipeline: Pipeline, refused: type[RagError]) -> Iterator[None]:
+    """Say of an index that cannot be made again for this pipeline how to make another one."""
+    try:
+        yield
+    except refused as error:
+        if type(error) is refused:  # a model that is missing altogether has a hint of its own
+            folder = shlex.quote(f"ingest.index.path={pipeline.spec.ingest.index.path}-new")
+            error.hint += f"; to cut and embed anew, into another folder: `rag ingest --set {folder}`"
+        raise

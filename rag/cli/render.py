@@ -374,7 +374,7 @@ def trace_record(value: Trace) -> list[dict[str, object]]:
 
 
 def _quote(texts: Sequence[str], limit: int = 4) -> list[str]:
-    width = min(shutil.get_terminal_size((100, 24)).columns, 110) - 6
+    width = min(max(shutil.get_terminal_size((100, 24)).columns, 30), 110) - 6
     lines = []
     for text in texts:
         wrapped = textwrap.wrap(" ".join(text.split()), width) or [""]

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from rag.cli.hints import options_given
 from rag.cli.options import (
     AsOption,
     FilterOption,
@@ -39,7 +40,7 @@ def search(
         raise typer.BadParameter("the question is empty")
     asked = condition(filter_)
     with open_pipeline(pipeline, set_, source) as opened:
-        prepare(opened, update=source is not None)
+        prepare(opened, update=source is not None, options=options_given(pipeline, set_, source))
         result = opened.search(question, filter=asked, principals=principals(as_))
         if not result.ranking.hits:
             note_unknown_fields(asked, opened.index.reader())

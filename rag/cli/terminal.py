@@ -1,9 +1,11 @@
-"""Text from documents and models, made unable to command a terminal."""
+"""Text from documents and models, made unable to command a terminal, and printable on any."""
 
 from __future__ import annotations
 
+import codecs
+import io
 from dataclasses import fields, is_dataclass, replace
-from typing import TypeVar
+from typing import TextIO, TypeVar
 
 T = TypeVar("T")
 
@@ -36,3 +38,21 @@ def plain_values(value: T) -> T:
     if is_dataclass(value) and not isinstance(value, type):
         return replace(value, **{each.name: plain_values(getattr(value, each.name)) for each in fields(value)})
     return value
+
+
+def escape_unprintable(stream: TextIO) -> None:
+    """Have `stream` write what its encoding lacks as ``\\u2026``, and lone surrogates too, such as of a file's name.
+
+    That is how JSON escapes, so that ``--json`` stays JSON whatever the locale.
+    """
+    if isinstance(stream, io.TextIOWrapper):
+        codecs.register_error("rag-escape", _escaped)
+        stream.reconfigure(errors="rag-escape")
+
+
+def _escaped(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    units = error.object[error.start : error.end].encode("utf-16-be", "surrogatepass")
+    codes = (units[at : at + 2].hex() for at in range(0, len(units), 2))
+    return "".join(f"\\u{code}" for code in codes), error.end

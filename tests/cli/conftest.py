@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import re
+import shlex
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -38,6 +40,12 @@ class Done:
         import json
 
         return json.loads(self.out)
+
+    @property
+    def hinted(self) -> list[str]:
+        """The arguments of the command that the hint names, as a shell would read them."""
+        (command,) = re.findall("`(rag [^`]+)`", self.err)
+        return shlex.split(command)[1:]
 
 
 Command = Callable[..., Done]

@@ -207,3 +207,16 @@ def test_a_schema_is_refused_where_it_cannot_be_kept(indexed: Path, run: Callabl
         assert (done.code, done.out) == (1, "")
         assert said in done.err
     assert run("ask", QUESTION, "--schema", "any.json", "--stream").code == 2
+
+
+@pytest.mark.parametrize("command", [["ask", "dogs"], ["search", "dogs"], ["chat"], ["inspect"], ["explain", "dogs"]])
+def test_without_an_index_the_hint_makes_the_one_that_was_asked(
+    folder: Path, run: Callable[..., Any], command: list[str]
+) -> None:
+    (folder / "pipeline.yaml").rename(folder / "mine.yaml")
+    options = ["-p", "mine.yaml", "--set", "ingest.index.path=my index"]
+    refused = run(*command, *options)
+    assert refused.code == 1
+    assert refused.hinted == ["ingest", *options]
+    assert run(*refused.hinted).code == 0
+    assert run(*command, *options).code == 0

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -59,8 +60,10 @@ def test_counts_are_verified_byte_by_byte_and_a_damaged_file_is_made_anew(
     (path,) = (indexed / ".ragloom").rglob("ngrams/*/*.safetensors")
     whole = path.read_bytes()
     path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
-    assert "`rag counts --verify`" in run("doctor", "--deep", *ON).out
-    done = run("counts", "--verify", *ON)
+    (damage,) = [found for found in run("doctor", "--deep", "--json", *ON).json if found["state"] == "problem"]
+    _, *mend = shlex.split(damage["mend"])
+    assert mend == ["counts", *ON, "--verify"]
+    done = run(*mend)
     assert (done.code, done.out) == (0, "1 files compared with their checksums, 1 damaged and made anew\n")
     assert path.read_bytes() == whole
 

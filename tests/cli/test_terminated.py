@@ -53,3 +53,18 @@ def test_what_the_operating_system_refuses_is_a_message(raised: str, message: st
     program = f"import errno, rag.cli\ndef run():\n    raise {raised}\nrag.cli.app = run\nrag.cli.main()\n"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=False)
     assert (done.returncode, done.stderr) == (1, message)
+
+
+def test_ctrl_c_that_a_library_turns_into_an_error_of_its_own_exits_with_130_and_no_traceback() -> None:
+    program = (
+        "import signal, rag.cli\n"
+        "def run():\n"
+        "    try:\n"
+        "        signal.raise_signal(signal.SIGINT)\n"
+        "    except KeyboardInterrupt:\n"
+        "        raise ImportError('initialization failed') from None\n"
+        "rag.cli.app = run\n"
+        "rag.cli.main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30, check=False)
+    assert (done.returncode, done.stderr) == (130, "")

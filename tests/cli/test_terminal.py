@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import io
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rag.cli.terminal import escape_unprintable
+
+
+@pytest.mark.parametrize(
+    ("encoding", "written"),
+    [
+        ("ascii", r"caf\u00e9 \u2026 \ud83d\ude00 \udce9"),
+        ("latin-1", "caf\xe9 \\u2026 \\ud83d\\ude00 \\udce9"),
+        ("utf-8", "caf\xe9 … 😀 \\udce9"),
+    ],
+)
+def test_what_an_encoding_lacks_is_written_as_json_escapes_it(encoding: str, written: str) -> None:
+    raw = io.BytesIO()
+    stream = io.TextIOWrapper(raw, encoding=encoding)
+    escape_unprintable(stream)
+    text = "caf\xe9 … 😀 \udce9"
+    stream.write(f'"{text}"')
+    stream.flush()
+    assert raw.getvalue().decode(encoding) == f'"{written}"'
+    assert json.loads(raw.getvalue().decode(encoding)) == text
+
+
+def test_in_a_locale_without_the_letters_json_stays_json_and_text_is_printed(indexed: Path) -> None:
+    (indexed / "docs" / "caf\xe9.md").write_text("Caf\xe9s open at seven … always. 😀\n", encoding="utf-8")
+    environment = os.environ | {"PYTHONIOENCODING": "latin-1:strict"}
+    command = [sys.executable, "-m", "rag", "search", "When do caf\xe9s open?", "-p", "pipeline.yaml", "-k", "1"]
+    subprocess.run([*command[:3], "ingest"], cwd=indexed, env=environment, check=True, capture_output=True)
+    text, record = (
+        subprocess.run([*command, *more], cwd=indexed, env=environment, capture_output=True, check=False)
+        for more in ([], ["--json"])
+    )
+    assert (text.returncode, record.returncode) == (0, 0), text.stderr + record.stderr
+    assert "Caf\xe9s open at seven \\u2026 always." in text.stdout.decode("latin-1")
+    hits = json.loads(record.stdout.decode("latin-1"))["hits"]
+    assert hits[0]["text"].rstrip() == "Caf\xe9s open at seven … always. 😀"
+
+
+@pytest.mark.parametrize("columns", ["1", "5", "20"])
+def test_the_narrowest_terminal_gets_its_quotes(
+    indexed: Path, run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, columns: str
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    done = run("search", "dogs bark")
+    assert done.code == 0
+    assert "Dogs bark at" in done.out
+
+
+def test_an_empty_no_color_is_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    from rag.cli.options import colours
+
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("TERM", "xterm")
+    for value, coloured in (("", True), ("0", False), ("1", False)):
+        monkeypatch.setenv("NO_COLOR", value)
+        assert colours() is coloured
