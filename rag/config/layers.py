@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path as FilePath
 from typing import Literal, TypeAlias
 
-from rag.config.problems import DEFAULT, InvalidConfigError, Origin, Path, Problem, names_secret
+from rag.config.problems import DEFAULT, InvalidConfigError, Origin, Path, Problem, dotted, names_secret
 from rag.config.variables import fill
 from rag.config.yaml import Node, Plain, parse_value, read
 from rag.errors import ConfigError
@@ -77,7 +77,7 @@ def merge(lower: Node, upper: Node, path: Path = ()) -> Node:
     """
     if not isinstance(upper.value, dict):
         return upper
-    if isinstance(lower.value, list) and not upper.origin.in_file and all(map(str.isdecimal, upper.value)):
+    if isinstance(lower.value, list) and not upper.origin.in_file and "use" not in upper.value:
         return _with_items(lower, lower.value, upper.value, path)
     if not isinstance(lower.value, dict):
         return upper
@@ -92,9 +92,14 @@ def merge(lower: Node, upper: Node, path: Path = ()) -> Node:
 def _with_items(lower: Node, items: list[Node], changes: dict[str, Node], path: Path) -> Node:
     changed = list(items)
     for name, child in changes.items():
+        if not name.isdecimal():
+            message = f"a list's items are named by number, from 0, as in {dotted((*path, 0))}"
+            raise InvalidConfigError([Problem(child.origin, (*path, name), message)])
         at = int(name)
         if at >= len(items):
             message = f"there is no item {at}; the list has {len(items)}, counted from 0"
+            if not items:
+                message = f"the list is empty; give all of it, as in {dotted(path)}=[{{use: ...}}]"
             raise InvalidConfigError([Problem(child.origin, (*path, at), message)])
         changed[at] = replace(merge(items[at], child, (*path, at)), key=None)
     return replace(lower, value=changed)

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
 from rag import registry
-from rag.config.problems import Origin, Path, Problem, holds_secret, names_secret, without_login
+from rag.config.problems import Origin, Path, Problem, dotted, holds_secret, names_secret, without_login
 from rag.config.spec import Spec
 from rag.config.stage import use_of_field
 from rag.config.yaml import Node, scalar
@@ -66,7 +66,9 @@ def explain(error: ValidationError, tree: Node, model: type[Spec], *, more_keys:
         if kind == "too_short" and _length(tree.at(path)) >= details["ctx"]["min_length"]:
             continue  # pydantic leaves out the items that are wrong, which are reported themselves
         if kind == "extra_forbidden":
-            message = _unknown_key(str(path[-1]), known_keys(path[:-1], tree, model, more_keys))
+            message = _unknown_key(str(path[-1]), known_keys(path[:-1], tree, model, more_keys), model)
+            if len(path) == 1 and str(path[0]) in more_keys:
+                message = "only a file has this key"
             problems.append(Problem(_key(tree, path), path, message))
         elif kind == "missing":
             problems.append(Problem(_key(tree, path[:-1]), path, "is missing"))
@@ -145,12 +147,14 @@ def _classes(annotation: object) -> Iterable[type]:
 def _path(details: ErrorDetails, tree: Node) -> Path:
     """The error's location without what pydantic puts in for the members of a union."""
     path: Path = ()
-    *inner, last = details["loc"] or ("",)
+    if not details["loc"]:
+        return path
+    *inner, last = details["loc"]
     for part in inner:
         if tree.at((*path, part)) is not None:
             path = (*path, part)
     missing = details["type"] == "missing"
-    if last != "" and (missing or tree.at((*path, last)) is not None or not inner):
+    if missing or tree.at((*path, last)) is not None or not inner:
         path = (*path, last)
     return path
 
@@ -183,11 +187,24 @@ def _message(details: ErrorDetails) -> str:
     return str(raised) if isinstance(raised, ValueError) else details["msg"]
 
 
-def _unknown_key(name: str, known: list[str]) -> str:
-    guess = registry.near(name, known)
-    if guess:
+def _unknown_key(name: str, known: list[str], model: type[Spec]) -> str:
+    elsewhere = [path for path in _places(model) if path[-1] == name]
+    if len(elsewhere) == 1:
+        where = " at the top" if len(elsewhere[0]) == 1 else ""
+        return f"unknown key; did you mean `{dotted(elsewhere[0])}`{where}?"
+    if guess := registry.near(name, known):
         return f"unknown key; did you mean `{guess}`?"
     return f"unknown key (known: {', '.join(known)})" if known else "unknown key"
+
+
+def _places(model: type[Spec], path: Path = ()) -> Iterator[Path]:
+    """Every key that has one place in a file, whatever components are chosen."""
+    for name, field in model.model_fields.items():
+        yield (*path, name)
+        if use_of_field(field) is None:
+            for part in _classes(field.annotation):
+                if issubclass(part, Spec):
+                    yield from _places(part, (*path, name))
 
 
 def _got(node: Node | None, path: Path) -> str:

@@ -98,7 +98,7 @@ def dotted(path: Iterable[str | int]) -> str:
     'ask.retrieve.0.k'
     """
     # A name out of a stranger's file may hold anything, also what a terminal obeys.
-    return ".".join(str(part) if str(part).isprintable() else ascii(part) for part in path)
+    return ".".join(str(part) if part != "" and str(part).isprintable() else ascii(part) for part in path)
 
 
 _SECRET = re.compile(r"(?:^|_)(?:key|password|passwd|secret|token|credentials?)$", re.IGNORECASE)

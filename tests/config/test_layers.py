@@ -122,6 +122,33 @@ def test_a_flag_changes_an_item_of_a_list_that_a_flag_before_it_gave() -> None:
     assert [spec.model_dump() for spec in loaded.spec.ask.retrieve] == [{"use": "sparse", "k": 7}]
 
 
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        (
+            "ask.retrieve.dense.k=7",
+            "ask.retrieve.dense: a list's items are named by number, from 0, as in ask.retrieve.0",
+        ),
+        ("ask.rerank.0.use=mmr", "ask.rerank.0: the list is empty; give all of it, as in ask.rerank=[{use: ...}]"),
+        ("ask.rerank={use: mmr}", "ask.rerank: expected a list, got a mapping"),
+        ("extends=dense", "extends: only a file has this key"),
+    ],
+)
+def test_a_flag_that_cannot_be_followed_says_how_it_is_written(override: str, message: str) -> None:
+    write({"p.yaml": "version: 1"})
+    with pytest.raises(InvalidConfigError) as raised:
+        load(overrides=[override])
+    assert str(raised.value) == f"--set {override}: {message}"
+
+
+def test_a_variable_that_names_no_value_is_a_problem_of_the_variable() -> None:
+    write({"p.yaml": "version: 1"})
+    with pytest.raises(InvalidConfigError, match=r"^\$RAG__ASK__: ask\.'': unknown key"):
+        load(environ={"RAG__ASK__": "3"})
+    with pytest.raises(InvalidConfigError, match=r"^\$RAG__: '': unknown key"):
+        load(environ={"RAG__": "3"})
+
+
 def test_a_flag_for_an_item_that_is_not_there_says_how_many_there_are() -> None:
     write({"p.yaml": "version: 1"})
     with pytest.raises(
