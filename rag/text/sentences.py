@@ -2,7 +2,8 @@
 
 A stop ends a sentence when white space follows, what comes next does not begin with a small letter, and the word before
 is no abbreviation; the full stops of Chinese, Japanese, Hindi and other scripts need no space. Blank lines, list items,
-headings, table rows and the records of a log are borders, the line breaks of wrapped text are not.
+headings, table rows, lines that begin with the same label and the records of a log are borders, the line breaks of
+wrapped text are not.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ _RECORD = (
         r"\s*[\[(<]?(?:\d{4}[-/]\d\d[-/]\d\d[T ]\d\d:\d\d|(?:[A-Z][a-z]{2} [ \d]\d )?\d\d:\d\d:\d\d\b)"
     )
 )
+_LABEL = re.compile(r"[^\s:;][^:;\n]{0,60}: ")  # Name: Ada; Born: 1815
 WRAPPED_WIDTH = 40  # code points: text of narrower lines is not wrapped prose
 _RAGGED = 0.8  # of the longest line: a shorter one could have held the next word and was ended on purpose
 _LOOK_BACK = 24  # code points: no abbreviation is longer
@@ -121,6 +123,9 @@ def _ended_on_purpose(line: str, following: str, width: int) -> bool:
     if width < WRAPPED_WIDTH:
         return True
     following = following.lstrip()
+    label = _LABEL.match(line)
+    if label is not None and following.startswith(label[0]):
+        return True
     if following[:1].islower():
         return False
     word = len(following.split(maxsplit=1)[0])

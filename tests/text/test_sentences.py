@@ -62,6 +62,15 @@ def test_headings_list_items_table_rows_and_blank_lines_are_borders() -> None:
     assert split(text) == lines
 
 
+def test_rows_that_begin_with_the_same_label_are_a_sentence_each() -> None:
+    rows = [
+        f"Department: {name}; Budget 2026: {n}; Owner: A. Novak" for n, name in enumerate(("Cranes", "iT", "Legal"))
+    ]
+    assert split("\n".join(rows)) == rows
+    wrapped = "Note: this line is followed by another one, of the same text and\nNote it has no label at all."
+    assert split(wrapped) == [wrapped]
+
+
 @pytest.mark.parametrize(
     "stamp",
     ["2026-01-{:02}T10:00:00Z", "[2026/01/{:02} 10:00] [main]", "Jan {:2} 10:00:00 gamma kernel:", "10:00:{:02}.125"],
