@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import tomllib
 from pathlib import Path
 
@@ -32,3 +33,11 @@ def test_the_public_names_the_imports_for_type_checkers_and_the_lazy_table_agree
 def test_every_public_name_loads_and_has_a_docstring() -> None:
     for name in rag.__all__:
         assert (getattr(rag, name).__doc__ or "").strip() or name == "Event", name
+
+
+def test_every_public_name_and_every_method_of_a_pipeline_that_runs_something_is_on_the_page_for_python() -> None:
+    page = (ROOT / "docs" / "python.md").read_text("utf-8")
+    assert set(rag.__all__) <= set(re.findall(r"`(\w+)`", page.partition("## Every public name")[2]))
+    table = page.partition("| method | gives |")[2].partition("\n\n")[0]
+    named = set(re.findall(r"`(\w+)(?:\(|`)", table))
+    assert {"ingest", "plan", "ask", "ask_many", "search", "stream", "locate", "to_yaml", "aio", "close"} <= named
