@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from rag.load.builder import Limits
-from rag.load.formats import detect, make_parser
+from rag.load.formats import parse_bytes
 from rag.load.messages import dump, encode_parsed, load, receive, send
 
 _ALARM_AFTER_TIMEOUT_SECONDS = 2.0
@@ -63,12 +63,7 @@ def _serve(header: dict[str, object], requests: BinaryIO, replies: BinaryIO, lim
 def parse(data: bytes, name: str, media_type: str, limits: Limits) -> dict[str, object]:
     """Parse one file in this process; the result or ``{"error": sentence}`` as plain data."""
     try:
-        format_name = detect(data, name, media_type)
-        if format_name == "zip":
-            from rag.load.archive import Archive
-
-            format_name = Archive.open(data, limits).format()
-        return encode_parsed(make_parser(format_name, limits).parse(data, name))
+        return encode_parsed(parse_bytes(data, name, media_type, limits))
     except MemoryError:
         raise
     except ValueError as error:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from rag.load.decode import is_binary
 
 if TYPE_CHECKING:
-    from rag.load.base import Parser
+    from rag.load.base import Parsed, Parser
     from rag.load.builder import Limits
 
 PARSERS: dict[str, str] = {
@@ -27,6 +27,7 @@ PARSERS: dict[str, str] = {
     "data": "rag.load.parsers.data:DataParser",
     "notebook": "rag.load.parsers.notebook:NotebookParser",
     "eml": "rag.load.parsers.eml:EmlParser",
+    "mbox": "rag.load.parsers.mbox:MboxParser",
     "rtf": "rag.load.parsers.rtf:RtfParser",
     "image": "rag.load.parsers.image:ImageParser",
 }
@@ -42,6 +43,7 @@ _SUFFIXES: dict[str, str] = {
     "data": "json jsonl ndjson yaml yml toml",
     "notebook": "ipynb",
     "eml": "eml",
+    "mbox": "mbox mbx",
     "rtf": "rtf",
     "image": "png jpg jpeg tif tiff",
     "code": "py pyi js mjs cjs ts tsx jsx java kt kts scala go rs c h cc cpp cxx hpp hh cs swift m mm rb php pl pm "
@@ -60,12 +62,16 @@ _MEDIA_TYPES: dict[str, str] = {
     "text/csv": "csv",
     "application/json": "data",
     "message/rfc822": "eml",
+    "application/mbox": "mbox",
     "text/plain": "text",
 }
 # Possessive, and a comment ends at its first "-->": this runs outside the workers, on bytes of strangers.
 _HTML = re.compile(
     rb"\s*+(?:<\?xml[^>]*+>)?+\s*+(?:<!--(?:(?!-->).)*+-->\s*+)*+<(?:!doctype\s+html|html)\b", re.IGNORECASE | re.DOTALL
 )
+_MAILBOX = re.compile(
+    rb"From \S++ [^\n]{0,99}\d{4}[^\n]{0,9}\n(?:>From |[A-Za-z-]{1,40}+: )"
+)  # Thunderbird's have no suffix
 _PICTURE_HEADS = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"II*\0", b"MM\0*")
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 
@@ -95,7 +101,25 @@ def detect(data: bytes, name: str, media_type: str = "") -> str:
         raise ValueError("it is a binary file of an unknown format")
     if named in (None, "text") and _HTML.match(head):
         return "html"
+    if named is None and _MAILBOX.match(head):
+        return "mbox"
     return named or "text"
+
+
+def parse_bytes(data: bytes, name: str, media_type: str, limits: Limits) -> Parsed:
+    """Read bytes with the parser of their format, in this process.
+
+    Raises:
+        ValueError: they cannot be read, or are a picture and no pictures are wanted.
+    """
+    found = detect(data, name, media_type)
+    if found == "zip":
+        from rag.load.archive import Archive
+
+        found = Archive.open(data, limits).format()
+    if found == "image" and limits.ocr == "off":
+        raise ValueError("it is a picture")
+    return make_parser(found, limits).parse(data, name)
 
 
 def make_parser(name: str, limits: Limits) -> Parser:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from email.message import EmailMessage
 
 import pytest
 from hypothesis import given
@@ -209,6 +210,58 @@ def test_an_email_gives_headers_plain_text_and_names_of_attachments(parse: Parse
     )
     assert document.meta["title"] == "Grüße"
     assert document.meta["created"] == "2022-12-16T17:04:16-05:00"
+
+
+def letter(subject: str, text: str) -> EmailMessage:
+    message = EmailMessage()
+    message["From"], message["Subject"] = "ada@example.org", subject
+    message.set_content(text)
+    return message
+
+
+def test_what_is_attached_to_an_email_is_read_below_its_name(parse: Parse) -> None:
+    inner = letter("The plan", "Meet at noon.")
+    inner.add_attachment(b"a,b\n1,2\n", maintype="application", subtype="octet-stream", filename="rows.csv")
+    outer = letter("Fwd", "See below.")
+    outer.add_attachment(b"# Brakes\n\nTest at 110 %.\n", maintype="text", subtype="plain", filename="list.md")
+    outer.add_attachment(b"\x89PNG\r\n\x1a\n", maintype="image", subtype="png", filename="logo.png")
+    outer.add_attachment(inner)
+    document = parse(outer.as_bytes(), "a.eml")
+    assert document.text == (
+        "From: ada@example.org\nSubject: Fwd\n\nSee below.\n\nAttachments: list.md, logo.png, The plan\n\n"
+        "list.md\n\n# Brakes\n\nTest at 110 %.\n\n"
+        "The plan\n\nFrom: ada@example.org\nSubject: The plan\n\nMeet at noon.\n\nAttachments: rows.csv\n\n"
+        "rows.csv\n\na | b\na: 1; b: 2\n"
+    )
+    assert parts(document, "heading") == ["list.md", "# Brakes", "The plan", "rows.csv"]
+    at = document.text.index("Test at")
+    assert document.locate(at, at + 4).headings == ("list.md", "Brakes")
+    assert document.meta["attachments_unread"] == 1
+
+
+def test_messages_attached_to_each_other_are_read_to_a_depth(parse: Parse) -> None:
+    message = letter("0", "Depth 0.")
+    for depth in range(1, 9):
+        outer = letter(str(depth), f"Depth {depth}.")
+        outer.add_attachment(message)
+        message = outer
+    text = parse(message.as_bytes(), "a.eml").text
+    assert [f"Depth {depth}." in text for depth in range(9)] == [False] * 3 + [True] * 6
+
+
+@pytest.mark.parametrize("name", ["old.mbox", "Inbox"])
+def test_each_message_of_a_mailbox_is_below_its_subject(parse: Parse, name: str) -> None:
+    border = b"From ada@example.org Tue Feb  3 09:14:00 2026\n"
+    first = letter("One", ">From here it is far.").as_bytes()
+    document = parse(border + first + b"\n" + border + letter("Two", "Words.").as_bytes(), name)
+    header = "From: ada@example.org\nSubject: "
+    assert document.text == f"One\n\n{header}One\n\nFrom here it is far.\n\nTwo\n\n{header}Two\n\nWords."
+    assert parts(document, "heading") == ["One", "Two"]
+    assert document.meta["messages"] == 2
+
+
+def test_a_text_that_begins_with_from_is_no_mailbox(parse: Parse) -> None:
+    assert parse(b"From here to there it is far.\nFrom: nobody\n", "notes").text.startswith("From here to there")
 
 
 def test_rtf_gives_its_text(parse: Parse) -> None:

@@ -1,8 +1,8 @@
-"""E-mail: who, when, about what, and the text."""
+"""E-mail: who, when, about what, the text, and what is attached."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from email import policy
 from email.errors import MessageError
 from email.message import MIMEPart
@@ -12,37 +12,83 @@ from email.utils import parsedate_to_datetime
 from rag.load.base import Parsed
 from rag.load.builder import Limits, TextBuilder, squeeze
 from rag.load.decode import decode
+from rag.load.formats import parse_bytes
 from rag.load.parsers.html import write_html
 from rag.types import Scalar
 
 _HEADERS = ("From", "To", "Cc", "Date", "Subject")
+_KEPT_PARTS = ("heading", "table", "code")  # pages and slides would be taken for those of the message
+_SIGNATURES = ("pgp-signature", "pkcs7-signature", "x-pkcs7-signature")
+_DEEPEST = 5  # a message attached to a message attached to ...
 
 
 @dataclass(frozen=True, slots=True)
 class EmlParser:
-    """The headers a reader sees, then the plain text (or the HTML where there is none), then the attachments' names."""
+    """The headers a reader sees, then the plain text (or the HTML where there is none), then the attachments.
+
+    What is attached is read by the parser of its format, below its name as a heading. One that cannot be read, such as
+    a picture, is only named, and counted in ``attachments_unread``.
+    """
 
     limits: Limits
 
     def parse(self, data: bytes, name: str) -> Parsed:
-        try:
-            # The parser keeps the type that its policy makes: an EmailMessage.
-            message = BytesParser(policy=policy.default).parsebytes(data)
-            headers = {name: squeeze(str(message.get(name, ""))) for name in _HEADERS}
-            body = message.get_body(("plain", "html"))
-            attachments = [squeeze(part.get_filename() or "") for part in message.iter_attachments()]
-        except (MessageError, LookupError, AttributeError, TypeError) as error:
-            raise ValueError(f"the message is damaged: {error}") from error
         builder = TextBuilder(self.limits)
-        for header, value in headers.items():
-            if value:
-                builder.line(f"{header}: {value}")
-        builder.break_lines(2)
-        if body is not None:
-            _write_body(body, builder)
-        if named := [file_name for file_name in attachments if file_name]:
-            builder.block("Attachments: " + ", ".join(named))
-        return builder.parsed(_meta(headers))
+        letter = read_letter(data)
+        unread = write_letter(letter, builder)
+        return builder.parsed(_meta(letter.headers) | {"attachments_unread": unread or None})
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A message taken apart; `attachments` are those with names."""
+
+    headers: dict[str, str]
+    body: MIMEPart | None
+    attachments: list[tuple[str, MIMEPart]]
+
+
+def read_letter(data: bytes) -> Letter:
+    """
+    Raises:
+        ValueError: the message is damaged.
+    """
+    # The parser keeps the type that its policy makes: an EmailMessage.
+    return _letter(BytesParser(policy=policy.default).parsebytes(data))
+
+
+def write_letter(letter: Letter, builder: TextBuilder, *, depth: int = 0) -> int:
+    """Append a message with its attachments; returns how many of these could not be read.
+
+    Raises:
+        ValueError: the text grows over the limit.
+    """
+    for header, value in letter.headers.items():
+        if value:
+            builder.line(f"{header}: {value}")
+    builder.break_lines(2)
+    if letter.body is not None:
+        _write_body(letter.body, builder)
+    if letter.attachments:
+        builder.block("Attachments: " + ", ".join(name for name, _ in letter.attachments))
+    return sum(_write_attachment(name, part, builder, depth + 1) for name, part in letter.attachments)
+
+
+def _letter(message: MIMEPart) -> Letter:
+    try:
+        headers = {name: squeeze(str(message.get(name, ""))) for name in _HEADERS}
+        attachments = [(_name(part), part) for part in message.iter_attachments()]
+        return Letter(headers, message.get_body(("plain", "html")), [each for each in attachments if each[0]])
+    except (MessageError, LookupError, AttributeError, TypeError, ValueError) as error:
+        raise ValueError(f"the message is damaged: {error}") from error
+
+
+def _name(attachment: MIMEPart) -> str:
+    """The name of its file, or the subject of an attached message."""
+    name = attachment.get_filename()
+    if not name and _is_message(attachment):
+        name = str(attachment.get_content().get("Subject", "")) or "attached message"
+    return squeeze(name or "")
 
 
 def _write_body(body: MIMEPart, builder: TextBuilder) -> None:
@@ -52,6 +98,43 @@ def _write_body(body: MIMEPart, builder: TextBuilder) -> None:
         write_html(text, builder)
     else:
         builder.write(text.replace("\r\n", "\n").strip("\n"))
+
+
+def _write_attachment(name: str, part: MIMEPart, builder: TextBuilder, depth: int) -> int:
+    """How many attachments in it, itself included, could not be read."""
+    if part.get_content_subtype() in _SIGNATURES:
+        return 0
+    try:
+        content = _letter(part.get_content()) if _is_message(part) else _parsed(name, part, builder.limits)
+    except ValueError:  # counted; the message itself is read
+        return 1
+    if isinstance(content, Letter):
+        if depth > _DEEPEST:
+            return 1
+        builder.heading(name, 1)
+        return write_letter(content, builder, depth=depth)
+    builder.heading(name, 1)
+    start, _ = builder.block(content.text)
+    builder.parts += [
+        replace(found, start=found.start + start, end=found.end + start, level=min(found.level + 1, 6))
+        for found in content.layout.parts
+        if found.kind in _KEPT_PARTS
+    ]
+    builder.break_lines(2)
+    return 0
+
+
+def _is_message(part: MIMEPart) -> bool:
+    return part.get_content_type() == "message/rfc822"
+
+
+def _parsed(name: str, part: MIMEPart, limits: Limits) -> Parsed:
+    """Raises `ValueError` where there is no text in it."""
+    payload = part.get_payload(decode=True)
+    parsed = parse_bytes(payload if isinstance(payload, bytes) else b"", name, part.get_content_type(), limits)
+    if not parsed.text.strip():
+        raise ValueError("there is no text in it")
+    return parsed
 
 
 def _meta(headers: dict[str, str]) -> dict[str, Scalar]:
