@@ -86,7 +86,7 @@ def test_a_run_that_finds_nothing_says_so(folder: Path, run: Callable[..., Any])
 
 def test_a_failure_says_what_to_do_about_it(folder: Path, run: Callable[..., Any]) -> None:
     done = run("ingest", "--set", "ingest.load.0.max_megabytes=0.00001")
-    assert "more than the limit of 1e-05 MB; raise max_megabytes of the connector\n" in done.err
+    assert "more than the limit of 1e-05 MB; raise max_megabytes of the connector and of ingest.parse\n" in done.err
 
 
 def test_an_index_that_cannot_be_written_is_an_error_without_a_traceback(folder: Path, run: Callable[..., Any]) -> None:

@@ -5,12 +5,14 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.main import get_command
 
+from rag.cli import app
 from rag.cli.terminal import escape_unprintable
 
 
@@ -66,3 +68,18 @@ def test_an_empty_no_color_is_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
     for value, coloured in (("", True), ("0", False), ("1", False)):
         monkeypatch.setenv("NO_COLOR", value)
         assert colours() is coloured
+
+
+def test_every_command_that_prints_json_has_its_shape_on_the_page() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "json-output.md").read_text(encoding="utf-8")
+
+    def printing(group: Any, *names: str) -> Iterator[str]:
+        for name, command in group.commands.items():
+            if hasattr(command, "commands"):
+                yield from printing(command, *names, name)
+            elif any("--json" in option.opts for option in command.params):
+                yield " ".join((*names, name))
+
+    commands = list(printing(get_command(app)))
+    assert {"ask", "train adapter"} <= set(commands)
+    assert [name for name in commands if f"`rag {name} --json`" not in page] == []
