@@ -37,8 +37,9 @@ _SNIFFED_BYTES = 8192
 class FilesSpec(ConnectorSpec):
     """Files of a folder and the folders below it, in the order of their paths.
 
-    Hidden files, what .gitignore names, and links that lead out of the root are left out. Files of unknown suffix are
-    read when they hold text, pictures with ``ingest.parse.ocr``. A document's id is its path relative to the root.
+    Hidden and empty files, what .gitignore names, and links that lead out of the root are left out. Files of unknown
+    suffix are read when they hold text, pictures with ``ingest.parse.ocr``. A document's id is its path relative to the
+    root.
     """
 
     use: Literal["files"] = "files"
@@ -108,6 +109,8 @@ class FilesConnector:
                 self.skipped["not included"] += 1
             elif include is None and path.suffix.lower() not in self.suffixes and not _holds_text(path):
                 self.skipped[path.suffix.lower() or "binary without a suffix"] += 1
+            elif (status := _status(path)) is not None and status.st_size == 0:
+                self.skipped["empty"] += 1
             else:
                 yield path, name
 
@@ -184,7 +187,7 @@ class FilesConnector:
                     raise SourceError(
                         f"it has {status.st_size / 1e6:,.1f} MB, more than the limit of {self.spec.max_megabytes:g} MB",
                         source=path.as_posix(),
-                        hint="raise max_megabytes of the connector",
+                        hint="raise max_megabytes of the connector and of ingest.parse",
                     )
                 return file.read(limit)
         except OSError as error:

@@ -1,13 +1,16 @@
-"""The title and the headings above a chunk, as its context."""
+"""The title and the headings above a chunk, and the header of its table, as its context."""
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import replace
 
-from rag.types import Chunk, Document
+from rag.types import Chunk, Document, Part
 
 SEPARATOR = " > "
+_UNDER_NAMES = frozenset(" |:-")  # the signs of the line that divides the names of a Markdown table from its rows
+_LONGEST_UNDER_NAMES = 2000
 
 
 class HeadingsEnricher:
@@ -16,6 +19,9 @@ class HeadingsEnricher:
     A heading that the chunk itself begins with is not repeated. A context longer than `characters` loses its outermost
     headings; the innermost one is cut at a word if it alone is too long. Any context a chunk already has stays behind
     the new one.
+
+    A chunk that begins inside a Markdown table has the names of the columns as a second line. In other formats they
+    stand in the rows (`rag.load.parsers.rows`).
     """
 
     def __init__(self, *, title: bool = True, characters: int = 200) -> None:
@@ -24,7 +30,26 @@ class HeadingsEnricher:
 
     def enrich(self, chunks: Sequence[Chunk], document: Document) -> list[Chunk]:
         paths = _heading_paths([chunk.span.start for chunk in chunks], document)
-        return [self._enriched(chunk, path, document) for chunk, path in zip(chunks, paths, strict=True)]
+        tables = [part for part in document.layout.parts if part.kind == "table"]
+        starts = [table.start for table in tables]
+        below = [bisect_left(starts, chunk.span.start) - 1 for chunk in chunks]  # the last table that begins before it
+        named = [
+            self._with_columns(chunk, tables[at], document) if at >= 0 else chunk
+            for chunk, at in zip(chunks, below, strict=True)
+        ]
+        return [self._enriched(chunk, path, document) for chunk, path in zip(named, paths, strict=True)]
+
+    def _with_columns(self, chunk: Chunk, table: Part, document: Document) -> Chunk:
+        text = document.text
+        names_end = text.find("\n", table.start, min(table.end, table.start + self.characters + 1))
+        under_end = text.find("\n", names_end + 1, min(table.end, names_end + _LONGEST_UNDER_NAMES))
+        under = text[names_end + 1 : under_end]
+        if not 0 <= names_end < under_end <= chunk.span.start < table.end or "-" not in under:
+            return chunk
+        if not _UNDER_NAMES.issuperset(under.strip()):
+            return chunk
+        names = text[table.start : names_end].strip()
+        return replace(chunk, context=f"{names}\n{chunk.context}" if chunk.context else names)
 
     def _enriched(self, chunk: Chunk, path: tuple[str, ...], document: Document) -> Chunk:
         title = document.meta.get("title")

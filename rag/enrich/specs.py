@@ -34,7 +34,8 @@ class EnricherSpec(Spec):
 
 
 class HeadingsSpec(EnricherSpec):
-    """Puts the document's title and the headings above a chunk before it, for indexing only."""
+    """Puts the document's title and the headings above a chunk before it, for indexing only; and the names of the
+    columns where it begins inside a Markdown table."""
 
     use: Literal["headings"] = "headings"
     title: bool = True

@@ -49,6 +49,13 @@ def test_what_is_left_out_is_counted(folder: Path) -> None:
     assert files.count() == 5
 
 
+def test_empty_files_are_left_out_and_counted(folder: Path) -> None:
+    (folder / "sub" / "__init__.py").touch()
+    files = connector(folder)
+    assert "sub/__init__.py" not in [source.id for source in files.load()]
+    assert files.skipped["empty"] == 1
+
+
 def test_a_folder_that_cannot_be_read_is_an_error_after_all_else_is_listed(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -60,3 +60,28 @@ def test_spans_texts_and_ids_stay_and_an_earlier_context_is_kept() -> None:
 def test_a_document_without_title_and_headings_gives_no_context() -> None:
     plain = Document(id="d", text=TEXT)
     assert contexts(HeadingsEnricher(), plain, "Intro.", "Trains.") == ["", ""]
+
+
+def test_a_chunk_inside_a_markdown_table_has_the_names_of_its_columns() -> None:
+    rows = "".join(f"| Pilot {number} | 20{number} |\n" for number in range(10, 14))
+    text = f"# Pilots\n\n| Pilot | Expires |\n|---|:--:|\n{rows}\nNo table.\n"
+    table = (text.index("| Pilot |"), text.index("\nNo table"))
+    layout = Layout(parts=(Part("heading", 0, 8, "Pilots", 1), Part("table", *table)))
+    document = Document(id="a.md", text=text, layout=layout)
+    starts = [0, table[0], text.index("| Pilot 11"), text.index("No table")]
+    chunks = [
+        Chunk(span=Span("a.md", start, end), text=text[start:end])
+        for start, end in zip(starts, [*starts[1:], len(text)], strict=True)
+    ]
+    enriched = HeadingsEnricher().enrich(chunks, document)
+    contexts = [chunk.context for chunk in enriched]
+    assert contexts == ["", "Pilots", "Pilots\n| Pilot | Expires |", "Pilots"]
+    short = HeadingsEnricher(characters=17).enrich(chunks, document)
+    assert short[2].context == "Pilots"  # 19 characters of names are too many
+
+
+def test_a_table_without_a_line_under_its_first_row_has_no_names() -> None:
+    text = "1 | 2\n3 | 4\n5 | 6"
+    document = Document(id="a.csv", text=text, layout=Layout(parts=(Part("table", 0, len(text)),)))
+    [enriched] = HeadingsEnricher().enrich([Chunk(span=Span("a.csv", 6, 17), text=text[6:])], document)
+    assert enriched.context == ""

@@ -53,10 +53,12 @@ def test_vanished_files_go_only_when_asked(make, corpus: Path) -> None:
 
 def test_a_bad_file_is_reported_with_its_reason_and_the_others_go_in(make, corpus: Path) -> None:
     (corpus / "broken.docx").write_bytes(b"PK\x03\x04 not a real archive")
-    (corpus / "empty.txt").write_bytes(b"")
+    (corpus / "blank.txt").write_bytes(b" \n")
+    (corpus / "empty.txt").write_bytes(b"")  # such as an __init__.py: nothing failed
     report = make().ingest()
     assert report.added == 3
-    assert {Path(failure.source).name for failure in report.failed} == {"broken.docx", "empty.txt"}
+    assert {Path(failure.source).name for failure in report.failed} == {"broken.docx", "blank.txt"}
+    assert report.skipped == {"empty": 1}
     assert all(failure.reason for failure in report.failed)
 
 
@@ -80,7 +82,7 @@ def test_strict_stops_at_the_first_bad_file(make, corpus: Path) -> None:
 def test_a_file_that_can_no_longer_be_read_keeps_its_indexed_version_also_when_pruning(make, corpus: Path) -> None:
     pipeline = make()
     pipeline.ingest()
-    (corpus / "ships.txt").write_bytes(b"")
+    (corpus / "ships.txt").write_bytes(b"%PDF-1.7 cut off")
     report = pipeline.ingest(prune=True)
     assert (len(report.failed), report.removed) == (1, 0)
     assert pipeline.index.reader().document("ships.txt").text.startswith("The Vasa")
