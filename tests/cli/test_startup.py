@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from rag.cli import COMMANDS
+
 HEAVY = ("torch", "transformers", "sentence_transformers", "chromadb", "langchain_core", "vllm")
 REPORT = """
 import sys
@@ -57,3 +59,27 @@ def test_validate_loads_no_other_command_and_no_specs_of_stages_that_are_empty(i
 @pytest.mark.parametrize("arguments", [["search", "dogs"], ["ask", "When do dogs bark?"]])
 def test_asking_with_the_default_pipeline_loads_nothing_heavy(indexed: Path, arguments: list[str]) -> None:
     assert imported(arguments, (*HEAVY, "faiss", "simsimd", "onnx"), indexed) == "IMPORTED []"
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("rag ", [*COMMANDS]),
+        ("rag tr", ["train"]),
+        ("rag train a", ["adapter"]),
+        ("rag ask --js", ["--json", "--json-events"]),
+    ],
+)
+def test_the_shell_completes_commands_and_options_and_loads_nothing_but_the_command(
+    typed: str, offered: list[str], tmp_path: Path
+) -> None:
+    words = typed.split()
+    at = len(words) - (not typed.endswith(" "))
+    shell = {"_RAG_COMPLETE": "complete_bash", "COMP_WORDS": typed, "COMP_CWORD": str(at)}
+    code = f"import os; os.environ.update({shell!r})\n" + REPORT.format(
+        arguments=[], names=(*HEAVY, "numpy", "yaml", "onnxruntime", "rag.config.spec")
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    *names, imported = done.stdout.split("\n")[:-1]
+    assert (names, imported) == (offered, "IMPORTED []")
