@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from rag.cli.findings import Finding
 from rag.cli.hints import command_of, options_given, with_options
 from rag.cli.options import IndexOfOption, JsonOption, PipelineOption, SetOption, open_pipeline
 
@@ -21,22 +22,14 @@ EXTRAS = {
     "langchain": ("langchain_core",),
     "docs": ("rapidocr",),
     "vllm": ("vllm",),
+    "eval": ("ir_datasets",),
+    "schema": ("jsonschema",),
+    "seismic": ("seismic",),
 }
 
 
 NOTES = ("duplicate-chunk", "near-duplicate-chunk")
 """Kinds of problems that are none of the index: `ask.rerank: {use: dedupe}` hides them from answers."""
-
-State: TypeAlias = Literal["ok", "absent", "note", "problem"]
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One line of the report. `mend` is the command that mends it."""
-
-    state: State
-    what: str
-    mend: str = ""
 
 
 def doctor(
@@ -51,11 +44,14 @@ def doctor(
     ] = False,
     json: JsonOption = False,
 ) -> None:
-    """Say what is installed, what is missing, and what is wrong with the index, each with the command that mends it."""
+    """Say what is installed and what is missing, whether the model server answers, and what is wrong with the index.
+
+    Each with the command that mends it.
+    """
     findings = list(_packages())
     options = options_given(pipeline, set_, source)
     with open_pipeline(pipeline, set_, source) as opened:
-        found = [*_model(opened), *_index(opened, deep=deep)]
+        found = [*_model(opened), *_language_model(opened), *_index(opened, deep=deep)]
         findings += [replace(each, mend=command_of(with_options(each.mend, options))) for each in found]
     if json:
         from rag.cli.render import to_json
@@ -94,6 +90,15 @@ def _model(pipeline: Pipeline) -> Iterator[Finding]:
         return
     name = f"{identity.model} {identity.revision[:12]}"
     yield Finding("ok", f"embedding model {name}, {identity.dimension} dimensions, {identity.precision}")
+
+
+def _language_model(pipeline: Pipeline) -> Iterator[Finding]:
+    from rag.models.openai_specs import OpenAIModelSpec
+
+    if isinstance(pipeline.spec.llm, OpenAIModelSpec):
+        from rag.cli.served import served
+
+        yield served(pipeline.spec.llm)
 
 
 def _index(pipeline: Pipeline, *, deep: bool) -> Iterator[Finding]:
