@@ -67,6 +67,8 @@ def main() -> None:
             corpus = Path(temporary) / "corpus.jsonl"
             lengths = shorten(arguments.data / name / "corpus.jsonl", corpus, arguments)
             queries = load(arguments.data / name, lengths, limit=arguments.limit)
+            if not queries:
+                parser.error(f"{name}: no question is about these {len(lengths)} documents, or they are cut too short")
             print(f"{name}: {len(lengths)} documents, {len(queries)} questions", flush=True)
             best = []
             for chunker in arguments.chunkers.split(","):
