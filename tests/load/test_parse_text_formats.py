@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from rag.errors import SourceError
 from rag.load.decode import clean, decode
+from rag.load.parsers.data import _lines
 from rag.types import Document
 
 Parse = Callable[[bytes, str], Document]
@@ -128,6 +129,21 @@ def test_json_on_one_long_line_or_in_escapes_becomes_readable(parse: Parse) -> N
     document = parse(json.dumps({"name": "Łódź", "more": ["x" * 100] * 30}).encode(), "a.json")
     assert document.text.startswith('{\n "name": "Łódź",\n "more": [\n')
     assert not document.layout.lines
+
+
+def test_records_of_json_on_one_line_stand_on_a_line_each(parse: Parse) -> None:
+    records = [{"id": number, "words": ["dogs", "bark"]} for number in range(100)]
+    data = json.dumps({"rows": records})
+    text = parse(data.encode(), "a.json").text
+    assert text.splitlines()[:3] == ["{", ' "rows": [', '  {"id": 0, "words": ["dogs", "bark"]},']
+    assert json.loads(text) == json.loads(data)
+
+
+@given(
+    st.recursive(st.none() | st.integers() | st.text(), lambda each: st.lists(each) | st.dictionaries(st.text(), each))
+)
+def test_laying_json_out_again_changes_no_value(value: object) -> None:
+    assert json.loads("\n".join(_lines(value, longest=20))) == value
 
 
 def test_json_that_is_cut_off_is_plain_text(parse: Parse) -> None:

@@ -12,6 +12,8 @@ from rag.load.parsers.text import TextParser
 from rag.types import Layout, Part
 
 _LONG_LINE = 2000
+_RECORD = 300  # characters of an object or list that stands on one line, as a row of a table would
+_encoded = json.JSONEncoder(ensure_ascii=False).encode
 _ESCAPED = re.compile(r"\\u[0-9a-fA-F]{4}")
 _KEYS = re.compile(
     r"""^(?:
@@ -27,8 +29,8 @@ _KEYS = re.compile(
 class DataParser:
     """Quotes from a data file must be found in it, so nothing is rewritten, with one exception.
 
-    JSON on one endless line, or with its letters escaped as numbers, cannot be read or cut: it is indented again.
-    A file that is cut off or not valid is plain text.
+    JSON on one endless line, or with its letters escaped as numbers, cannot be read or cut: it is laid out again, a
+    short record to a line. A file that is cut off or not valid is plain text.
     """
 
     limits: Limits
@@ -37,7 +39,7 @@ class DataParser:
         parsed = TextParser(self.limits).parse(data, name)
         text, kind = parsed.text, name.lower().rpartition(".")[2]
         if kind == "json" and (_ESCAPED.search(text) or max(map(len, text.split("\n"))) > _LONG_LINE):
-            text = _indented(text)
+            text = _laid_out(text)
         elif kind in ("jsonl", "ndjson") and _ESCAPED.search(text):
             text = "\n".join(_unescaped(line) for line in text.split("\n"))
         if len(text) > self.limits.max_characters:
@@ -62,12 +64,32 @@ def _first_level(match: re.Match[str], text: str) -> bool:
     return first is not None and match.group("json").startswith(first.group(1) + '"')
 
 
-def _indented(text: str) -> str:
+def _laid_out(text: str) -> str:
     try:
-        value = json.loads(text)
-        return json.dumps(value, ensure_ascii=False, indent=1).encode("utf-8", "replace").decode()
+        return "\n".join(_lines(json.loads(text))).encode("utf-8", "replace").decode()
     except (ValueError, RecursionError):
         return text
+
+
+def _lines(value: object, *, longest: int = _RECORD) -> list[str]:
+    """A value on one line if it is not longer than `longest`, else over several lines, its parts by the same rule."""
+    if not isinstance(value, dict | list) or not value:
+        return [_encoded(value)]
+    if len(value) < longest and len(line := _encoded(value)) <= longest:
+        return [line]
+    opening, closing = "{}" if isinstance(value, dict) else "[]"
+    pairs = (
+        [(f"{_encoded(key)}: ", child) for key, child in value.items()]
+        if isinstance(value, dict)
+        else [("", child) for child in value]
+    )
+    lines = [opening]
+    for before, child in pairs:
+        first, *others = _lines(child, longest=longest)
+        lines += [f" {before}{first}", *(f" {line}" for line in others)]
+        lines[-1] += ","
+    lines[-1] = lines[-1][:-1]
+    return [*lines, closing]
 
 
 def _unescaped(line: str) -> str:
