@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from pathlib import Path
 from typing import Annotated
@@ -24,8 +25,9 @@ def init(
     text = library.shipped("pipelines").joinpath("hybrid.yaml").read_text(encoding="utf-8")
     schema_file = Path(".ragloom") / "pipeline.schema.json"
     text = text.replace("$schema=pipeline.schema.json", f"$schema={schema_file.as_posix()}", 1)
-    # The folder that the file reads is its own: without this, the first thing it finds is itself.
-    text = text.replace('# exclude: ["drafts/**"]', f'exclude: ["/{file.name}"]  # or such as "drafts/**"', 1)
+    if file.resolve().is_relative_to(Path.cwd()):  # what it reads is the working directory: it would find itself
+        own = json.dumps(f"/{file.resolve().relative_to(Path.cwd()).as_posix()}", ensure_ascii=False)
+        text = text.replace('# exclude: ["drafts/**"]', f'exclude: [{own}]  # or such as "drafts/**"', 1)
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         with file.open("w" if force else "x", encoding="utf-8") as out:

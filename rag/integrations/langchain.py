@@ -11,16 +11,11 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from langchain_core.callbacks import CallbackManagerForRetrieverRun
-from langchain_core.documents import Document as LangChainDocument
-from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
-from langchain_core.retrievers import BaseRetriever
-from langchain_core.runnables import Runnable, RunnableLambda
 from pydantic import ConfigDict
 
 from rag.embed.base import EmbedderIdentity, Tokenizer, Vectors
 from rag.embed.pieces import PieceTokenizer
-from rag.errors import ConfigError
+from rag.errors import ConfigError, MissingExtraError
 from rag.generate.llm import LanguageModelGenerator
 from rag.generate.prompt import FIELDS
 from rag.library import read
@@ -28,6 +23,15 @@ from rag.models.llm import AS_SET, Completion, Message, Sampling
 from rag.models.template import Template
 from rag.pipeline.pipeline import Pipeline
 from rag.types import Answer, Chunk, Query, Ranking, ScoredChunk, Span, Token, Usage
+
+try:
+    from langchain_core.callbacks import CallbackManagerForRetrieverRun
+    from langchain_core.documents import Document as LangChainDocument
+    from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
+    from langchain_core.retrievers import BaseRetriever
+    from langchain_core.runnables import Runnable, RunnableLambda
+except ModuleNotFoundError as error:
+    raise MissingExtraError("langchain_core", extra="langchain", needed_for=__name__) from error
 
 if TYPE_CHECKING:
     from langchain_core.embeddings import Embeddings

@@ -42,10 +42,11 @@ def test_a_file_that_is_there_is_replaced_only_by_force(flags: list[str], kept: 
     assert result.exit_code == (1 if kept else 0)
 
 
-def test_the_new_pipeline_does_not_index_itself() -> None:
+@pytest.mark.parametrize("path", ["pipeline.yaml", "deep/mine.yaml", 'a "b" é.yaml', "./mine.yaml"])
+def test_the_new_pipeline_does_not_index_itself(path: str) -> None:
     Path("notes.md").write_text("Dogs bark.", encoding="utf-8")
-    assert rag().exit_code == 0
-    plan = CliRunner().invoke(app, ["ingest", "--plan", "--json"])
+    assert rag(path).exit_code == 0
+    plan = CliRunner().invoke(app, ["ingest", "--plan", "--json", "-p", path])
     assert json.loads(plan.output)["added"] == ["notes.md"]
 
 
