@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from rag.cli.lazy import LazyGroup
-from rag.cli.terminal import escape_unprintable
+from rag.cli.terminal import escape_unprintable, open_closed_streams
 
 EXIT_CODES = """
 Exit codes: 0 done; 1 it failed; 2 the command line is wrong; 3 the sources do not answer the question (ask);
@@ -98,6 +98,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # else it is ignored, as under nohup
         signal.signal(signal.SIGINT, interrupt)
+    open_closed_streams()
     escape_unprintable(sys.stdout)
     try:
         app()

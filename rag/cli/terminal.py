@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import codecs
 import io
+import os
+import sys
 from dataclasses import fields, is_dataclass, replace
 from typing import TextIO, TypeVar
 
@@ -38,6 +40,13 @@ def plain_values(value: T) -> T:
     if is_dataclass(value) and not isinstance(value, type):
         return replace(value, **{each.name: plain_values(getattr(value, each.name)) for each in fields(value)})
     return value
+
+
+def open_closed_streams() -> None:
+    """Have the standard streams that whoever started this closed lead nowhere; an index must not get their numbers."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115, open as long as the process
 
 
 def escape_unprintable(stream: TextIO) -> None:

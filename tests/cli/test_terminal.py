@@ -50,6 +50,14 @@ def test_in_a_locale_without_the_letters_json_stays_json_and_text_is_printed(ind
     assert hits[0]["text"].rstrip() == "Caf\xe9s open at seven … always. 😀"
 
 
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_streams_lead_nowhere(indexed: Path, closed: str) -> None:
+    for command in ("chat", "ask 'When do dogs bark?'"):
+        line = f"{sys.executable} -m rag {command} {closed}"
+        done = subprocess.run(["sh", "-c", line], cwd=indexed, input="", capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stderr) == (0, ""), done.stderr
+
+
 @pytest.mark.parametrize("columns", ["1", "5", "20"])
 def test_the_narrowest_terminal_gets_its_quotes(
     indexed: Path, run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, columns: str
