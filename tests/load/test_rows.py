@@ -74,6 +74,24 @@ def test_each_table_of_a_sheet_has_its_own_names_and_none_those_of_another() -> 
     assert lines[64:67] == ["", "Unit | Place | Spares", "Unit: P-0; Place: harbour and town; Spares: 0"]
 
 
+def test_a_table_goes_on_below_an_empty_row_with_numbers_where_it_had_them() -> None:
+    more = [["P-90", "York", "7"], ["P-91", "Leeds", "8"]]
+    lines = list(sheet_rows([HEADER, *LONG, [], *more, [], ["Total", "", "435"], [], ["Seen by", "Ada", "and Bob"]]))
+    assert lines[31:] == [
+        "",
+        "Pump: P-90; Site: York; Flow: 7",
+        "Pump: P-91; Site: Leeds; Flow: 8",
+        "",
+        "Pump: Total; Flow: 435",
+        "",
+        "Seen by | Ada | and Bob",
+    ]
+
+
+def test_a_first_row_whose_cells_recur_below_is_no_header() -> None:
+    assert list(file_rows([["Ada", "Hull"], ["Bob", "Hull"]])) == ["Ada | Hull", "Bob | Hull"]
+
+
 cells = st.lists(st.lists(st.text("ab1 |:;", max_size=40), max_size=6), max_size=30)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Generator, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import chain, groupby, islice
 from typing import TypeAlias
 
@@ -58,32 +59,60 @@ def table_rows(rows: Sequence[Row]) -> Iterator[str]:
 def sheet_rows(rows: Iterable[Row]) -> Iterator[str]:
     """The rows of a sheet, which may hold several tables with empty rows between them; an empty text for these.
 
-    Short tables and those of two columns are plain, as in `table_rows`. Below a table with names, one whose header
-    could as well be a row of it is plain too: wrong names would be worse than none.
+    Short tables and those of two columns are plain, as in `table_rows`. A table below another goes on with its names if
+    it has numbers where that one had them. Otherwise, if its first row could as well be a row as a header, it is plain:
+    wrong names would be worse than none.
     """
-    names: Row | None = None
+    above: _Columns | None = None
     for empty, table in groupby(rows, key=lambda row: not any(row)):
         if empty:
             yield ""
         else:
-            names = (yield from _sheet_table(table, names)) or names
+            above = (yield from _sheet_table(table, above)) or above
 
 
-def _sheet_table(rows: Iterator[Row], names_above: Row | None) -> Generator[str, None, Row | None]:
-    """The texts of its rows; returns the names of its columns if they stand in them."""
+@dataclass(frozen=True, slots=True)
+class _Columns:
+    """The names of the columns, and which of these hold numbers or dates."""
+
+    names: Row
+    values: frozenset[int]
+
+    @staticmethod
+    def of(names: Row, rows: Sequence[Row]) -> _Columns:
+        found = set()
+        for at, name in enumerate(names):
+            cells = [row[at] for row in rows if at < len(row) and row[at]]
+            if name and cells and not _is_value(name) and sum(map(_is_value, cells)) > len(cells) / 2:
+                found.add(at)
+        return _Columns(names, frozenset(found))
+
+    def go_on_in(self, rows: Sequence[Row]) -> bool:
+        """Whether rows have numbers, and no words, where these columns have numbers."""
+        values = [row[at] for row in rows for at in self.values if at < len(row) and row[at]]
+        return bool(values) and all(map(_is_value, values)) and max(map(len, rows)) <= len(self.names)
+
+
+def _sheet_table(rows: Iterator[Row], above: _Columns | None) -> Generator[str, None, _Columns | None]:
+    """The texts of its rows; returns its columns if their names stand in them."""
     first: list[Row] = []
     characters = 0
     while characters <= _SHORT_TABLE and (row := next(rows, None)) is not None:
         first.append(row)
         characters += sum(map(len, row))
+    if above is not None and above.go_on_in(first):
+        for row in chain(first, rows):
+            yield "\n".join(_named(row, above.names))
+        return None
     at = _header(first, columns=3) if characters > _SHORT_TABLE else None
-    if at is None or (names_above is not None and not _contrasts(first[at], first[at + 1 :])):
+    columns = None if at is None else _Columns.of(first[at], first[at + 1 :])
+    if at is None or columns is None or (above is not None and not columns.values):
         yield from map(plain_row, chain(first, rows))
         return None
     yield from map(plain_row, first[: at + 1])
     for row in chain(first[at + 1 :], rows):
-        yield "\n".join(_named(row, first[at]))
-    return first[at]
+        yield "\n".join(_named(row, columns.names))
+    return columns
 
 
 def plain_row(cells: Row) -> str:
@@ -118,29 +147,27 @@ def _header(rows: Sequence[Row], *, columns: int) -> int | None:
     filled = [sum(bool(cell.strip()) for cell in row) for row in rows]
     width = max(filled, default=0)
     at = next((at for at, cells in enumerate(filled) if cells > width / 2), 0)
-    if width < columns or not _names_columns(rows[at], rows[at + 1] if at + 1 < len(rows) else ()):
+    if width < columns or not _names_columns(rows[at], rows[at + 1 :]):
         return None
     return at
 
 
-def _names_columns(row: Row, following: Row) -> bool:
-    """Whether cells are names: distinct, not too long, no labels of a form, no numbers but years above other values."""
+def _names_columns(row: Row, below: Sequence[Row]) -> bool:
+    """Whether cells are names: distinct, not too long, not found again below them, no labels of a form, no numbers.
+
+    Years above other values are names too.
+    """
     cells = [cell.strip() for cell in row]
     given = [cell for cell in cells if cell]
     if len(set(given)) < len(given) or sum(map(len, given)) > _NAMES_CHARACTERS:
         return False
-    below = dict(enumerate(following))
-    years = {at for at, cell in enumerate(cells) if _YEAR.fullmatch(cell) and not _YEAR.fullmatch(below.get(at, ""))}
-    return not any(cell.endswith(":") or (_NUMBER.fullmatch(cell) and at not in years) for at, cell in enumerate(cells))
-
-
-def _contrasts(header: Row, rows: Sequence[Row]) -> bool:
-    """Whether a column holds numbers or dates under a name that is none."""
-    for at, name in enumerate(header):
-        values = [row[at] for row in rows if at < len(row) and row[at]]
-        if name and values and not _is_value(name) and sum(map(_is_value, values)) > len(values) / 2:
-            return True
-    return False
+    for at, cell in enumerate(cells):
+        values = [other[at].strip() for other in below if at < len(other)]
+        if cell.endswith(":") or (cell and cell in values):
+            return False
+        if _NUMBER.fullmatch(cell) and not (_YEAR.fullmatch(cell) and not any(map(_YEAR.fullmatch, values))):
+            return False
+    return True
 
 
 def _is_value(cell: str) -> bool:
