@@ -7,17 +7,18 @@ from typing import TYPE_CHECKING, Literal
 
 from rag.generate.abstain import SENTENCE, Reason
 from rag.generate.base import Outcome
-from rag.generate.select import Candidate, by_words, completed, distinct, with_nearness
+from rag.generate.choose import choose
+from rag.generate.select import Candidate, by_words, with_nearness
 from rag.generate.terms import QuestionTerms
 from rag.types import Prompt, Token
 
 if TYPE_CHECKING:
     from rag.resources import Resources
 
-NEARLY_AS_GOOD = 0.7
-"""What share of the best sentence's score a further one must have."""
+JUDGED = 3
+"""How many sentences the confidence is of, however many are quoted."""
 
-THRESHOLD = 0.36
+THRESHOLD = 0.395
 """Confidence below which the answer is that the sources do not say.
 
 With it, and MiniLM, this declines 0 % of the questions that SQuAD 2 and HotpotQA answer, 1 % of XQuAD's and 5 % of
@@ -29,11 +30,10 @@ questions without an answer, and 1 % of SQuAD 2's, which are near misses on purp
 class ExtractiveGenerator:
     """Quotes the sentences that support an answer best, each with its source.
 
-    The best sentence is quoted (`rag.generate.select` says how they score), and up to `sentences` in all that are
-    nearly as good and say something else, or that have words of the question which the best lacks and follow it in the
-    same source. Where the confidence in the best is below `threshold`, it abstains. That
-    tells questions the collection is not about. It cannot tell a passage that speaks of the very thing and leaves the
-    answer out: for that a model has to read.
+    The best sentence is quoted (`rag.generate.select` says how they score), and up to `sentences` in all that go with
+    it (`rag.generate.choose`). Where the confidence in them is below `threshold`, it abstains. That tells questions the
+    collection is not about. It cannot tell a passage that speaks of the very thing and leaves the answer out: for that
+    a model has to read.
     """
 
     mode: Literal["extractive"] = "extractive"
@@ -58,14 +58,16 @@ class ExtractiveGenerator:
         candidates = by_words(prompt, terms, reader)
         if reader.dense is not None:
             candidates = with_nearness(candidates, prompt.question, self.resources.embedder, reader.dense)
-        ranked = sorted(candidates, key=lambda candidate: -candidate.score)
-        confidence = ranked[0].confidence if ranked else 0.0
-        if confidence < self.threshold or not ranked:
+        if not candidates:
             return _abstained("weak-evidence", prompt)
-        good = [candidate for candidate in ranked if candidate.score >= NEARLY_AS_GOOD * ranked[0].score]
-        chosen = completed(distinct(good)[: self.sentences], ranked, terms, most=self.sentences)
+        ranked = sorted(candidates, key=lambda candidate: -candidate.score)
+        chosen = choose(ranked, prompt, terms, most=max(self.sentences, JUDGED))
+        sure = confidence(chosen[:JUDGED], terms)
+        if sure < self.threshold:
+            return _abstained("weak-evidence", prompt)
+        chosen = chosen[: self.sentences]
         return _written([each for each in chosen if each.quote.shown not in prompt.draft]), Outcome(
-            signals={"confidence": confidence}
+            signals={"confidence": sure}
         )
 
 
@@ -88,6 +90,15 @@ class ExtractiveDecoding:
 
     def outcome(self, at: int) -> Outcome:
         return self._outcomes[at]
+
+
+def confidence(chosen: Sequence[Candidate], terms: QuestionTerms) -> float:
+    """How sure it is that the best of `chosen` answers: ``.6 nearness + .3 coverage of all + .1 of its passage``.
+
+    What has the words of the question next to what is quoted, but not in it, says little.
+    """
+    said = frozenset[str]().union(*(each.terms for each in chosen))
+    return 0.6 * chosen[0].nearness + 0.3 * terms.share(said) + 0.1 * chosen[0].passage_coverage
 
 
 def _abstained(reason: Reason, prompt: Prompt) -> tuple[str, Outcome]:

@@ -14,18 +14,27 @@ from rag.types import Evidence, Part
 _STOP = re.compile(r"[.!?…。！？।؟۔;:]['\"”’»）)\]]*(?:\s*\[[\w ,]+\])*$")  # also before "[12]" and "[citation needed]"
 _QUESTION = re.compile(r"[?？؟]['\"”’»）)\]]*$")
 _MARKED_HEADING = re.compile(r"#{1,6}\s")
-_LEAD = re.compile(r"^(?:[-*•‣◦·>|]\s+|\d{1,3}[.)]\s+|\|)+")
+_LEAD = re.compile(r"^(?:[-*•‣◦·>|]\s+|\d{1,3}[.)]\s+|\||\[\d+\]\s*)+")  # "[3] Dogs" is of the sentence before
+_ITEM = re.compile(r"[-*•‣◦·]\s|\d{1,3}[.)]\s")
 _TRAIL = re.compile(r"[\s|]+$")
 _BRACKETED = re.compile(r"[\[［【](\s*\d[\d\s,;，、–—-]*)[\]］】]")
 _WORD = re.compile(r"\w+")
+_ADDRESS = re.compile(r"\S*(?:://|/\S*/)\S*")  # also what is left of one that was wrapped
+_REFERENCE = re.compile(r"(?<!\])\([^\s()]* ?[^\s()]*://")
+_ENTRY = re.compile(r"\d{1,4}\s+(?=\S+\s)")  # "34 Our Offices": a line of a table of contents
+_CAPTION = re.compile(r"(?:figure|fig\.|table)\s+\d", re.IGNORECASE)
+_ANNOUNCES = re.compile(r"[:：]$")
+
+LIST_LENGTH = 300
+"""The most code points of what announces a list together with the items of it that are quoted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Quote:
     """A sentence of the evidence with the number `evidence` (from 1), at ``[start, end)`` of its text.
 
-    `lead` is what stands over it and says what it is about: a heading, a question, a table's header. These are also
-    what `fragment` marks: a text that answers nothing alone.
+    `lead` is what stands over it and says what it is about: a heading, a question, a table's header, "These are our
+    offices:". These are also what `fragment` marks: a text that answers nothing alone. `row`: it is one of a table.
     """
 
     evidence: int
@@ -34,6 +43,7 @@ class Quote:
     text: str
     lead: str = ""
     fragment: bool = False
+    row: bool = False
 
     @property
     def shown(self) -> str:
@@ -50,6 +60,8 @@ class Quote:
 def quotes(number: int, evidence: Evidence, parts: Sequence[Part] = ()) -> Iterator[Quote]:
     """The sentences of one piece of evidence that have a word in them, in order; in a table, its rows.
 
+    The short items of a list belong to the sentence that announces it. Entries of a list of references are left out.
+
     Args:
         parts: the headings and tables of the document.
     """
@@ -57,12 +69,12 @@ def quotes(number: int, evidence: Evidence, parts: Sequence[Part] = ()) -> Itera
     near = [part for part in parts if part.start < span.end and part.end > span.start]
     headings = [(part.start - span.start, part.end - span.start) for part in near if part.kind == "heading"]
     tables = [(part.start - span.start, part.end - span.start) for part in near if part.kind == "table"]
-    heads = {start: evidence.text.find("\n", start, end) for start, end in tables if start >= 0}
+    heads = {start: _end_of_header(evidence.text, start, end) for start, end in tables if start >= 0}
     lead, header = " ".join(evidence.location.headings), ""
-    pieces = list(_pieces(evidence.text, _borders(evidence.text, headings, tables)))
+    pieces = _with_items(evidence.text, list(_pieces(evidence.text, _borders(evidence.text, headings, tables))))
     for at, (start, end) in enumerate(pieces):
         text = evidence.text[start:end]
-        if not _WORD.search(text):
+        if not _WORD.search(text) or _is_reference(text):
             continue
         table = next((table for table in tables if table[0] <= start < table[1]), None)
         is_header = table is not None and start < heads.get(table[0], -1)
@@ -70,7 +82,8 @@ def quotes(number: int, evidence: Evidence, parts: Sequence[Part] = ()) -> Itera
         is_title = at == 0 and span.start == 0 and len(pieces) > 1 and _is_title(text)
         fragment = is_heading or is_header or is_title or (table is None and _is_fragment(text))
         header = (text if is_header else header) if table else ""
-        yield Quote(number, start, end, text, f"{lead} {'' if is_header else header}".strip(), fragment)
+        over = f"{lead} {'' if is_header else header}".strip()
+        yield Quote(number, start, end, text, over, fragment, row=table is not None)
         if fragment and not is_header:
             lead = text
         elif _QUESTION.search(lead):
@@ -94,9 +107,40 @@ def _pieces(text: str, borders: Sequence[int]) -> Iterator[tuple[int, int]]:
                 yield first + len(piece) - len(piece.lstrip()), last - len(piece) + len(piece.rstrip())
 
 
+def _end_of_header(text: str, start: int, end: int) -> int:
+    """Where the header of the table at ``[start, end)`` ends: its first row, or a title and the row after it."""
+    first = text.find("\n", start, end)
+    second = text.find("\n", first + 1, end)
+    has_title = 0 <= first < second and " | " not in text[start:first] and " | " in text[first:second]
+    return second if has_title else first
+
+
+def _with_items(text: str, pieces: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Short items of a list joined to what announces them, as long as that is short enough together."""
+    joined: list[tuple[int, int]] = []
+    announced = False
+    for start, end in pieces:
+        piece = text[start:end]
+        announced = announced and _ITEM.match(piece) is not None and _is_fragment(piece)
+        if announced and end - joined[-1][0] <= LIST_LENGTH:
+            joined[-1] = (joined[-1][0], end)
+            continue
+        announced = _ANNOUNCES.search(piece) is not None
+        joined.append((start, end))
+    return joined
+
+
+def _is_reference(text: str) -> bool:
+    """Whether it is an entry of a list of references: to a good part the addresses of pages, in brackets."""
+    return _REFERENCE.search(text) is not None and 3 * sum(map(len, _ADDRESS.findall(text))) > len(text)
+
+
 def _is_fragment(text: str) -> bool:
-    if _MARKED_HEADING.match(text) or _QUESTION.search(text):
+    if _MARKED_HEADING.match(text) or _QUESTION.search(text) or _ANNOUNCES.search(text):
         return True
+    if _CAPTION.match(text) and not _STOP.search(text):
+        return True
+    text = _ENTRY.sub("", text, count=1) if _ENTRY.match(text) else text
     words = _WORD.findall(text)
     if _STOP.search(text) or any(word[0].isdigit() for word in words):
         return False

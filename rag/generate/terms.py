@@ -57,11 +57,17 @@ class QuestionTerms:
             self.weights = dict.fromkeys(self.analyzer.terms(question), 1.0)
         self.total = sum(self.weights.values())
 
+    def found_in(self, text: str) -> frozenset[str]:
+        """The question's terms that `text` has."""
+        return frozenset(term for term in self.analyzer.terms(text) if term in self.weights)
+
+    def share(self, found: frozenset[str]) -> float:
+        """The weighted share of the question's terms that were found, 0 to 1; 0 for a question without terms."""
+        return sum(self.weights[term] for term in sorted(found)) / self.total if self.total else 0.0
+
     def coverage(self, text: str) -> float:
-        """The weighted share of the question's terms that `text` has, 0 to 1; 0 for a question without terms."""
-        if not self.total:
-            return 0.0
-        return sum(self.weights.get(term, 0.0) for term in set(self.analyzer.terms(text))) / self.total
+        """The weighted share of the question's terms that `text` has."""
+        return self.share(self.found_in(text))
 
 
 def _names(question: str) -> list[str]:

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from rag.generate.abstain import SENTENCE
-from rag.generate.extractive import ExtractiveGenerator
+from rag.generate.extractive import ExtractiveGenerator, confidence
+from rag.generate.select import Candidate, by_words
 from rag.generate.terms import QuestionTerms
 from rag.index.specs import IndexSpec
 from rag.testing import Sample, sample
@@ -124,3 +125,43 @@ def test_an_index_without_vectors_is_answered_from_by_words_alone(tmp_path: Path
         resources.index.close()
     assert text == "Unused days lapse in March. [3]"
     assert not outcome.abstained
+
+
+def scored(indexed: Sample, question: str, *names: str) -> dict[str, Candidate]:
+    """The candidates by words alone, by their text."""
+    reader = indexed.resources.index.reader()
+    prompt = Prompt(question=question, evidence=evidence(indexed, *names))
+    return {each.quote.text: each for each in by_words(prompt, QuestionTerms(question, reader), reader)}
+
+
+def test_a_sentence_is_credited_with_what_its_passage_says_before_it_and_not_after(indexed: Sample) -> None:
+    found = scored(indexed, "What do owls hunt?", "birds.md")
+    hoot, hunt = found["Owls hoot after dark."], found["They hunt mice in the barn."]
+    assert hoot.so_far == hoot.coverage < 1.0
+    assert hunt.coverage < hunt.so_far == pytest.approx(1.0)  # the owls are in the sentence before it
+
+
+def test_a_sentence_with_a_number_is_preferred_where_one_is_asked_for(indexed: Sample) -> None:
+    asked, plain = (scored(indexed, question, "wiki.md") for question in ("When was the barn?", "Why was the barn?"))
+    built = "The barn was built in 1890.[12]"
+    assert asked[built].expected
+    assert not asked["It burned down."].expected
+    assert asked[built].by_words - plain[built].by_words == pytest.approx(0.2)
+
+
+def test_confidence_counts_the_words_that_are_quoted_however_few_sentences_are_given(indexed: Sample) -> None:
+    prompt = Prompt(question="Where do owls hunt mice?", evidence=evidence(indexed, "birds.md"))
+    signals = [
+        ExtractiveGenerator(indexed.resources, sentences=most).answer(prompt)[1].signals["confidence"]
+        for most in (1, 2, 3, 5)
+    ]
+    assert signals == [signals[0]] * 4
+
+
+def test_words_next_to_the_quotes_that_are_not_in_them_add_little_confidence(indexed: Sample) -> None:
+    found = scored(indexed, "What do owls hunt?", "birds.md")
+    terms = QuestionTerms("What do owls hunt?", indexed.resources.index.reader())
+    alone = [replace(found["They hunt mice in the barn."], nearness=0.5)]
+    both = [*alone, found["Owls hoot after dark."]]
+    assert confidence(both, terms) == pytest.approx(0.6 * 0.5 + 0.3 + 0.1)
+    assert confidence(alone, terms) == pytest.approx(0.6 * 0.5 + 0.3 * alone[0].coverage + 0.1)

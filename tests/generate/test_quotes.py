@@ -90,6 +90,7 @@ def test_a_heading_that_the_parser_found_ends_the_sentence_before_it_and_is_no_q
         ("3. Half days count.", "Half days count."),
         ("| hotel | 160 EUR a night |", "hotel | 160 EUR a night"),
         ("Half days count.[3]", "Half days count.(3)"),
+        ("[12] [13] Half days count.", "Half days count."),
         ("It is -5 degrees.", "It is -5 degrees."),
         ("27 days are given.", "27 days are given."),
     ],
@@ -97,3 +98,51 @@ def test_a_heading_that_the_parser_found_ends_the_sentence_before_it_and_is_no_q
 def test_a_quote_is_shown_in_one_line_without_marks_of_lists_tables_and_citations(text: str, shown: str) -> None:
     [quote] = found(text)
     assert quote.shown == shown
+
+
+def test_a_reference_to_a_page_is_no_quote() -> None:
+    text = "Archived (https://a.example/2020 0/b/c/) from it. The club was founded in 1902."
+    assert [quote.text for quote in found(text)] == ["The club was founded in 1902."]
+    told = ["Book at https://travel.example/desk/.", "Book at [the desk](https://travel.example/desk/).", "and/or so."]
+    assert [quote.text for text in told for quote in found(text)] == told
+
+
+@pytest.mark.parametrize(
+    ("text", "fragment"),
+    [("34 Our Offices", True), ("34 offices have dogs in them", False), ("Figure 2 - how dogs bark at owls", True)],
+)
+def test_entries_of_a_table_of_contents_and_captions_are_fragments(text: str, fragment: bool) -> None:
+    assert [quote.fragment for quote in found(f"Dogs bark.\n\n{text}")] == [False, fragment]
+
+
+def test_what_announces_a_list_leads_its_sentences_and_is_quoted_with_its_short_items() -> None:
+    text = "These things a duck may eat:\n\n- Grass is eaten in spring."
+    assert [(quote.text, quote.lead, quote.fragment) for quote in found(text)] == [
+        ("These things a duck may eat:", "", True),
+        ("- Grass is eaten in spring.", "These things a duck may eat:", False),
+    ]
+    text = "Ducks swim. A duck may eat:\n\n- grass\n- worms\n\nBread is bad for it."
+    assert [(quote.text, quote.fragment) for quote in found(text)] == [
+        ("Ducks swim.", False),
+        ("A duck may eat:\n\n- grass\n- worms", False),
+        ("Bread is bad for it.", False),
+    ]
+    assert found(text)[1].shown == "A duck may eat: - grass - worms"
+
+
+def test_a_long_list_is_not_quoted_whole() -> None:
+    text = "A duck may eat:\n" + "- grass and seeds\n" * 30
+    first = found(text)[0]
+    assert first.text == "A duck may eat:\n" + "\n".join(["- grass and seeds"] * 15)  # 15 + 15 * 18 of 300 code points
+
+
+def test_the_header_of_a_table_under_a_title_is_no_quote() -> None:
+    table = "Cups\nteam | cups\nBlues | 1\n"
+    rows = [(quote.text, quote.lead, quote.fragment, quote.row) for quote in found(table, parts=[Part("table", 0, 27)])]
+    assert rows[1:] == [("team | cups", "", True, True), ("Blues | 1", "team | cups", False, True)]
+    assert rows[0][2]
+
+
+def test_only_sentences_of_a_table_are_rows() -> None:
+    parts = [Part("table", 0, 12)]
+    assert [quote.row for quote in found("a | b\n1 | 2\nDogs bark.", parts=parts)] == [True, True, False]
