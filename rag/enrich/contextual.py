@@ -24,9 +24,15 @@ MADE_BY = "context_by"
 
 
 class RuleContext(Batched):
-    """Notes without any model: the document's title, the headings above the chunk, the document's first sentence."""
+    """Notes without any model: the document's title, the headings above the chunk, the document's first sentence.
+
+    With a `field` they are metadata under that name, for a sparse index that reads it, and vectors do not know them.
+    """
 
     identity = ""
+
+    def __init__(self, *, field: str | None = None) -> None:
+        self.field = field
 
     def enrich_batch(self, batch: Sequence[Cut], tally: EnrichmentTally) -> list[Sequence[Chunk]]:
         return [self.noted(cut.chunks, cut.document) for cut in batch]
@@ -40,8 +46,13 @@ class RuleContext(Batched):
         for chunk in chunks:
             opening = first if first and first not in " ".join(chunk.text.split()) else None
             note = "\n".join(part for part in (title(Excerpt(chunk, document, terms)), opening) if part)
-            noted.append(with_note(chunk, note, "rules") if note else chunk)
+            noted.append(self._with(chunk, note) if note else chunk)
         return noted
+
+    def _with(self, chunk: Chunk, note: str) -> Chunk:
+        if self.field is None:
+            return with_note(chunk, note, "rules")
+        return replace(chunk, meta={**chunk.meta, self.field: note})
 
 
 class LlmContext(Batched):

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from rag.resources import Resources
 
 RuleName: TypeAlias = Literal["title", "summary", "keywords", "entities", "content-type", "first-date", "last-date"]
+FieldName: TypeAlias = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 
 
 class EnricherSpec(Spec):
@@ -89,7 +90,7 @@ class AskingSpec(EnricherSpec):
 class FieldSpec(Spec):
     """One typed field of a metadata schema."""
 
-    name: str = Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=64)
+    name: FieldName = Field(max_length=64)
     """The name in the metadata and in filters."""
     type: Literal["str", "int", "float", "bool", "date", "list"] = "str"
     """`list` is a list of texts, stored with ``; `` between them; `date` is stored as YYYY-MM-DD."""
@@ -272,11 +273,20 @@ class ContextualRulesSpec(EnricherSpec):
     """Puts the document's title, the headings above a chunk and the document's first sentence before it."""
 
     use: Literal["contextual-rules"] = "contextual-rules"
+    field: FieldName | None = None
+    """A metadata field for all this, instead of before the chunk: where `ingest.index.sparse.fields` names it, words
+    are found by it and vectors stay as they are."""
+
+    def conflicts(self, pipeline: View, path: Path) -> Iterator[Conflict]:
+        if self.field is not None:
+            if pipeline.value("ingest.index.sparse") is None:
+                yield (*path, "field"), "nothing would search the notes, ingest.index.sparse is null"
+            yield from _unread(self.field, "notes", pipeline, path)
 
     def build(self, resources: Resources) -> Enricher:
         from rag.enrich.contextual import RuleContext
 
-        return RuleContext()
+        return RuleContext(field=self.field)
 
 
 class ContextualSpec(AskingSpec):
@@ -321,7 +331,7 @@ class Doc2QuerySpec(AskingSpec):
     """The prompt template, by name."""
     max_tokens: int = Field(600, ge=16)
     """How long a reply may get."""
-    field: str = Field("questions", pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
+    field: FieldName = "questions"
     """The metadata field that holds the questions."""
     count: int = Field(10, ge=1, le=100)
     """Questions the model is asked for."""
@@ -342,10 +352,7 @@ class Doc2QuerySpec(AskingSpec):
         return package or missing_weights(self.cross_encoder, allow_download=False)
 
     def conflicts(self, pipeline: View, path: Path) -> Iterator[Conflict]:
-        sparse = pipeline.get("ingest.index.sparse", Bm25Spec)
-        if sparse is not None and self.field not in sparse.fields:
-            message = f"{self.field!r} is not among ingest.index.sparse.fields: nothing would search the questions"
-            yield (*path, "field"), message
+        yield from _unread(self.field, "questions", pipeline, path)
 
     def scorer(self, resources: Resources) -> Scorer:
         from rag.enrich.doc2query import EmbedderScorer
@@ -372,6 +379,14 @@ class Doc2QuerySpec(AskingSpec):
             keep=self.keep,
             least=self.least,
         )
+
+
+def _unread(field: str, what: str, pipeline: View, path: Path) -> Iterator[Conflict]:
+    """The conflict of a field that is written for the sparse index, which does not read it."""
+    sparse = pipeline.get("ingest.index.sparse", Bm25Spec)
+    if sparse is not None and field not in sparse.fields:
+        message = f"{field!r} is not among ingest.index.sparse.fields: nothing would search the {what}"
+        yield (*path, "field"), message
 
 
 BUILT_IN: tuple[type[EnricherSpec], ...] = (

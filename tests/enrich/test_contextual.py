@@ -7,15 +7,18 @@ from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rag import Pipeline
 from rag.enrich import contextual
 from rag.enrich.base import Cut
 from rag.enrich.contextual import RuleContext, stretches
 from rag.enrich.rules import Excerpt, summary
 from rag.enrich.specs import ContextualSpec
+from rag.errors import ConfigError
 from rag.models.llm import Message
 from rag.models.tokens import estimated_tokens
 from rag.testing import sample
@@ -98,6 +101,40 @@ def test_the_rules_do_not_repeat_the_chunk_and_leave_one_without_anything_alone(
     first, second = RuleContext().enrich(chunks, document)
     assert first == chunks[0]
     assert second.context == "Dogs bark at noon."
+
+
+def test_notes_in_a_field_are_found_by_words_and_the_vectors_do_not_know_them(tmp_path: Path) -> None:
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "leave.md").write_text(f"# Leave\n\nUnused days lapse.\n\n{'Ask payroll. ' * 60}", "utf-8")
+    common = [
+        f"ingest.load=[{{use: files, root: {tmp_path / 'docs'}}}]",
+        "ingest.embed={use: hash}",
+        "ingest.chunk={use: fixed, characters: 400}",
+    ]
+    noted = ["ingest.enrich=[{use: contextual-rules, field: note}]", "ingest.index.sparse={use: bm25, fields: [note]}"]
+    found, vectors = [], []
+    for name, changes in (("plain", ["ingest.enrich=[]"]), ("noted", noted)):
+        with Pipeline.from_yaml(
+            "hybrid", overrides=[*common, *changes, f"ingest.index.path={tmp_path / name}"]
+        ) as made:
+            assert made.ingest().added == 1
+            reader = made.index.reader()
+            chunks = reader.chunks_of("leave.md")
+            assert all(chunk.context == "" for chunk in chunks)
+            vectors.append(reader.vectors(reader.rows_of(chunks)))
+            assert reader.sparse is not None
+            found.append(len(reader.sparse.search(["lapse"], k=9, allowed=None)[0].rows))
+    assert np.array_equal(*vectors)
+    assert found == [1, len(vectors[0])]  # every chunk of the document by the words of its first sentence
+    assert len(vectors[0]) > 1
+
+
+@pytest.mark.parametrize("sparse", ["null", "{use: bm25, fields: [questions]}"])
+def test_notes_that_nothing_would_search_are_refused(sparse: str) -> None:
+    common = ["ingest.enrich=[{use: contextual-rules, field: note}]", "ask.retrieve=[{use: dense}]"]
+    Pipeline.from_yaml("hybrid", overrides=[*common, "ingest.index.sparse={use: bm25, fields: [note]}"]).close()
+    with pytest.raises(ConfigError, match="nothing would search the notes"):
+        Pipeline.from_yaml("hybrid", overrides=[*common, f"ingest.index.sparse={sparse}"])
 
 
 def test_the_rules_look_for_a_documents_first_sentence_once_not_for_every_chunk(of, monkeypatch) -> None:
