@@ -133,20 +133,23 @@ def streamed(events: Iterator[Event]) -> Answer:
 
     text, printed = "", 0
     answer = None
-    for event in events:
-        stays = False
-        if isinstance(event, Wrote):
-            text += event.text
-            stays = not event.provisional
-        elif isinstance(event, Retracted):
-            text = text[: event.keep]
-        elif isinstance(event, Answered):
-            answer, stays = event.answer, True
-        end = len(text.rstrip())
-        if stays and printed < end:
-            typer.echo(plain(text[printed:end]), nl=False)
-            printed = end
-    typer.echo()
+    try:
+        for event in events:
+            stays = False
+            if isinstance(event, Wrote):
+                text += event.text
+                stays = not event.provisional
+            elif isinstance(event, Retracted):
+                text = text[: event.keep]
+            elif isinstance(event, Answered):
+                answer, stays = event.answer, True
+            end = len(text.rstrip())
+            if stays and printed < end:
+                typer.echo(plain(text[printed:end]), nl=False)
+                printed = end
+    finally:
+        if printed or answer is not None:  # what goes wrong in mid-sentence is told on a line of its own
+            typer.echo()
     assert answer is not None  # a stream ends with an answer for each question
     return answer
 

@@ -16,10 +16,10 @@ def test_everything_is_read_again_though_nothing_changed(indexed: Path, run: Cal
 
 
 def test_a_source_that_cannot_be_read_exits_with_4(indexed: Path, run: Callable[..., Any]) -> None:
-    (indexed / "docs" / "empty.txt").touch()
+    (indexed / "docs" / "broken.pdf").write_bytes(b"%PDF-1.7 and no more")
     done = run("rebuild")
     assert done.code == 4
-    assert done.err.startswith("failed: docs/empty.txt: ")
+    assert done.err.startswith("failed: docs/broken.pdf: ")
 
 
 def test_embed_only_needs_no_source(indexed: Path, run: Callable[..., Any]) -> None:
