@@ -255,6 +255,20 @@ def test_what_is_attached_to_an_email_is_read_below_its_name(parse: Parse) -> No
     assert document.meta["attachments_unread"] == 1
 
 
+def test_an_email_with_headers_of_no_standard_is_read(parse: Parse) -> None:
+    headers = b"From: a:b:;@\nDate: Tue, 03 Feb 99999999999999999999 09:14:00 +0100\nSubject: Hello\n"
+    document = parse(headers + b"\nThe words.\n", "a.eml")
+    assert document.text.endswith("09:14:00 +0100\nSubject: Hello\n\nThe words.")
+    assert "created" not in document.meta
+
+
+def test_a_message_that_is_nothing_but_a_file_is_read(parse: Parse) -> None:
+    message = (
+        b"Subject: Scan\nContent-Type: application/octet-stream\nContent-Disposition: attachment; filename=a.csv\n"
+    )
+    assert parse(message + b"\na,b\n1,2\n", "a.eml").text.endswith("Attachments: a.csv\n\na.csv\n\na | b\na: 1; b: 2\n")
+
+
 def test_messages_attached_to_each_other_are_read_to_a_depth(parse: Parse) -> None:
     message = letter("0", "Depth 0.")
     for depth in range(1, 9):

@@ -76,18 +76,28 @@ def write_letter(letter: Letter, builder: TextBuilder, *, depth: int = 0) -> int
 
 def _letter(message: MIMEPart) -> Letter:
     try:
-        headers = {name: squeeze(str(message.get(name, ""))) for name in _HEADERS}
-        attachments = [(_name(part), part) for part in message.iter_attachments()]
-        return Letter(headers, message.get_body(("plain", "html")), [each for each in attachments if each[0]])
+        headers = {name: _header(message, name) for name in _HEADERS}
+        body = message.get_body(("plain", "html"))
+        parts = list(message.iter_attachments()) if message.is_multipart() or body is not None else [message]
+        attachments = [(_name(part), part) for part in parts]
+        return Letter(headers, body, [each for each in attachments if each[0]])
     except (MessageError, LookupError, AttributeError, TypeError, ValueError) as error:
         raise ValueError(f"the message is damaged: {error}") from error
+
+
+def _header(message: MIMEPart, name: str) -> str:
+    """What a header says, as it stands where the standard library fails on it."""
+    try:
+        return squeeze(str(message.get(name, "")))
+    except (AttributeError, LookupError, TypeError, ValueError, OverflowError):
+        return squeeze(next((str(value) for key, value in message.raw_items() if key.lower() == name.lower()), ""))
 
 
 def _name(attachment: MIMEPart) -> str:
     """The name of its file, or the subject of an attached message."""
     name = attachment.get_filename()
-    if not name and _is_message(attachment):
-        name = str(attachment.get_content().get("Subject", "")) or "attached message"
+    if not name and (message := _attached_message(attachment)) is not None:
+        name = _header(message, "Subject") or "attached message"
     return squeeze(name or "")
 
 
@@ -105,7 +115,8 @@ def _write_attachment(name: str, part: MIMEPart, builder: TextBuilder, depth: in
     if part.get_content_subtype() in _SIGNATURES:
         return 0
     try:
-        content = _letter(part.get_content()) if _is_message(part) else _parsed(name, part, builder.limits)
+        message = _attached_message(part)
+        content = _parsed(name, part, builder.limits) if message is None else _letter(message)
     except ValueError:  # counted; the message itself is read
         return 1
     if isinstance(content, Letter):
@@ -124,8 +135,10 @@ def _write_attachment(name: str, part: MIMEPart, builder: TextBuilder, depth: in
     return 0
 
 
-def _is_message(part: MIMEPart) -> bool:
-    return part.get_content_type() == "message/rfc822"
+def _attached_message(part: MIMEPart) -> MIMEPart | None:
+    payload = part.get_payload()
+    inner = payload[0] if isinstance(payload, list) and payload else None
+    return inner if part.get_content_type() == "message/rfc822" and isinstance(inner, MIMEPart) else None
 
 
 def _parsed(name: str, part: MIMEPart, limits: Limits) -> Parsed:
@@ -141,6 +154,6 @@ def _meta(headers: dict[str, str]) -> dict[str, Scalar]:
     meta: dict[str, Scalar] = {"title": headers["Subject"], "author": headers["From"], "to": headers["To"]}
     try:
         meta["created"] = parsedate_to_datetime(headers["Date"]).isoformat()
-    except ValueError:  # no date, or one that no standard knows; the line in the text stays as it is
+    except (ValueError, OverflowError):  # no date, or one of no calendar; the line in the text stays as it is
         meta["created"] = None
     return meta
