@@ -123,7 +123,7 @@ def _ended_on_purpose(line: str, following: str, width: int) -> bool:
     if width < WRAPPED_WIDTH:
         return True
     following = following.lstrip()
-    label = _LABEL.match(line)
+    label = _LABEL.match(line.lstrip())
     if label is not None and following.startswith(label[0]):
         return True
     if following[:1].islower():

@@ -67,6 +67,8 @@ def test_rows_that_begin_with_the_same_label_are_a_sentence_each() -> None:
         f"Department: {name}; Budget 2026: {n}; Owner: A. Novak" for n, name in enumerate(("Cranes", "iT", "Legal"))
     ]
     assert split("\n".join(rows)) == rows
+    records = [f'{{"order": {n}, "customer": "Dietz and sons", "paid": true}},' for n in range(3)]
+    assert split("  " + "\n  ".join(records)) == records
     wrapped = "Note: this line is followed by another one, of the same text and\nNote it has no label at all."
     assert split(wrapped) == [wrapped]
 
