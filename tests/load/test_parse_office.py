@@ -140,6 +140,8 @@ def test_sheets_are_parts_and_rows_are_lines(parse: Parse) -> None:
     assert document.text == "Item | Price | Since\nTea | 3 | 2024-05-01\n\n | TRUE\n\n |  | far away"
     assert str(document.locate(document.text.index("Tea"), document.text.index("Tea") + 3)) == "sheet Prices"
     assert document.locate(document.text.index("far"), len(document.text)).sheet == "Other"
+    tables = [document.text[part.start : part.end] for part in document.layout.parts if part.kind == "table"]
+    assert tables == ["Item | Price | Since\nTea | 3 | 2024-05-01", " | TRUE", " |  | far away"]
 
 
 def test_opendocument_headings_lists_tables_and_notes(parse: Parse, zipped: Zipped) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime, time
 from io import BytesIO
+from itertools import groupby
 
 from openpyxl import load_workbook
 from openpyxl.utils.exceptions import InvalidFileException
@@ -19,7 +21,7 @@ from rag.load.parsers.rows import sheet_rows
 
 @dataclass(frozen=True, slots=True)
 class XlsxParser:
-    """Values as last computed, one line a row (`rag.load.parsers.rows`).
+    """Values as last computed, one line a row (`rag.load.parsers.rows`); an empty row ends a table.
 
     Read row by row: only the shared strings are in memory at once. Hidden sheets are read too, charts are not.
     """
@@ -38,11 +40,18 @@ class XlsxParser:
                     sheet.reset_dimensions()  # what a file says of its own size is often wrong
                     with builder.part("sheet", sheet.title):
                         rows = ([squeeze(_shown(value)) for value in row] for row in sheet.iter_rows(values_only=True))
-                        for line in sheet_rows(rows):
-                            builder.line(line) if line else builder.break_lines(2)
+                        for filled, lines in groupby(sheet_rows(rows), key=bool):
+                            if filled:
+                                _write_table(lines, builder)
         except (InvalidFileException, KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"the workbook is damaged: {error}") from error
         return builder.parsed(core_properties(archive))
+
+
+def _write_table(lines: Iterable[str], builder: TextBuilder) -> None:
+    with builder.part("table"):
+        for line in lines:
+            builder.line(line)
 
 
 def _shown(value: object) -> str:
