@@ -12,7 +12,8 @@ retriever does (its 100 and a margin for ties). Time is of one query at a time w
 taking turns, so that a busy machine slows all alike; `cpu ms` is the processor's time alone, p50. Set OMP_NUM_THREADS=1
 for it. Megabytes are of what search reads: the vectors for `exact`, else the
 derived file; candidates' vectors are read from the mapped segments on top of that. The last line of a size names the
-fastest with 95 % recall. Most of the time goes into building `hnsw`: without it (`--leave-out hnsw`) it is a minute.
+fastest with 95 % recall. Most of the time goes into building `hnsw` and `ivfpq`: without them
+(`--leave-out "hnsw;ivfpq"`) it is a minute. `chroma` needs the extra of that name.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ from rag.index.directory import IndexDirectory
 from rag.index.segments import SegmentedVectors
 from rag.index.specs import (
     BinarySpec,
+    ChromaSpec,
     DenseIndexSpec,
     ExactSpec,
     HnswSpec,
@@ -56,6 +58,7 @@ SPECS: dict[str, DenseIndexSpec] = {
     "matryoshka, 128": MatryoshkaSpec(),
     "int8": Int8Spec(),
     "binary": BinarySpec(),
+    "chroma": ChromaSpec(),
 }
 COLUMNS = {
     "recall@10": ("recall", 4),
@@ -158,7 +161,7 @@ def measure(vectors: Vectors, queries: Vectors) -> list[dict[str, str | float | 
                 found[title].append((few.rows, deep.rows[:K]))
         lines: list[dict[str, str | float | int]] = []
         for at, title in enumerate(SPECS):
-            files = [path for path in (folder / str(at)).glob("*") if path.suffix != ".json"]
+            files = [path for path in (folder / str(at)).rglob("*") if path.is_file() and path.suffix != ".json"]
             (p50, cpu), (p95, _) = np.percentile(seconds[title], [50, 95], axis=0) * 1000
             lines.append(
                 {
