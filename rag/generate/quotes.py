@@ -19,9 +19,9 @@ _ITEM = re.compile(r"[-*•‣◦·]\s|\d{1,3}[.)]\s")
 _TRAIL = re.compile(r"[\s|]+$")
 _BRACKETED = re.compile(r"[\[［【](\s*\d[\d\s,;，、–—-]*)[\]］】]")
 _WORD = re.compile(r"\w+")
-_ADDRESS = re.compile(r"\S*(?:://|/\S*/)\S*")  # also what is left of one that was wrapped
-_REFERENCE = re.compile(r"(?<!\])\([^\s()]* ?[^\s()]*://")
-_ENTRY = re.compile(r"\d{1,4}\s+(?=\S+\s)")  # "34 Our Offices": a line of a table of contents
+_ADDRESS = re.compile(r"(?<!\])\([^()]*://[^()]*\)?")  # in brackets; "[the desk](https://...)" is a link in a sentence
+_ENTRY = re.compile(r"(?:\d{1,4}|\d+(?:\.\d+)+)\s+(?=[^\W\d_a-z][a-z])")  # "34 Our offices", "3.1.2 Dogs": of contents
+_LEADERS = re.compile(r"(?:\.\s?){5,}\s*\d*$")  # "Our offices ......... 34"
 _CAPTION = re.compile(r"(?:figure|fig\.|table)\s+\d", re.IGNORECASE)
 _ANNOUNCES = re.compile(r"[:：]$")
 
@@ -121,7 +121,7 @@ def _with_items(text: str, pieces: Sequence[tuple[int, int]]) -> list[tuple[int,
     announced = False
     for start, end in pieces:
         piece = text[start:end]
-        announced = announced and _ITEM.match(piece) is not None and _is_fragment(piece)
+        announced = announced and _ITEM.match(piece) is not None and _is_fragment(_LEAD.sub("", piece))
         if announced and end - joined[-1][0] <= LIST_LENGTH:
             joined[-1] = (joined[-1][0], end)
             continue
@@ -131,16 +131,16 @@ def _with_items(text: str, pieces: Sequence[tuple[int, int]]) -> list[tuple[int,
 
 
 def _is_reference(text: str) -> bool:
-    """Whether it is an entry of a list of references: to a good part the addresses of pages, in brackets."""
-    return _REFERENCE.search(text) is not None and 3 * sum(map(len, _ADDRESS.findall(text))) > len(text)
+    """Whether it is an entry of a list of references: to a good part addresses of pages, in brackets."""
+    return 3 * sum(map(len, _ADDRESS.findall(text))) > len(text)
 
 
 def _is_fragment(text: str) -> bool:
     if _MARKED_HEADING.match(text) or _QUESTION.search(text) or _ANNOUNCES.search(text):
         return True
-    if _CAPTION.match(text) and not _STOP.search(text):
+    if _LEADERS.search(text) or not any(map(str.isalpha, text)) or (_CAPTION.match(text) and not _STOP.search(text)):
         return True
-    text = _ENTRY.sub("", text, count=1) if _ENTRY.match(text) else text
+    text = text[entry.end() :] if (entry := _ENTRY.match(text)) else text
     words = _WORD.findall(text)
     if _STOP.search(text) or any(word[0].isdigit() for word in words):
         return False

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from rag.generate.quotes import Quote, quotes
 from rag.types import Evidence, Location, Part, Span
@@ -101,7 +104,8 @@ def test_a_quote_is_shown_in_one_line_without_marks_of_lists_tables_and_citation
 
 
 def test_a_reference_to_a_page_is_no_quote() -> None:
-    text = "Archived (https://a.example/2020 0/b/c/) from it. The club was founded in 1902."
+    wrapped = "“Next four games could make it” (http s://a.example/club/next -four-games-1-63624)"
+    text = f"Archived (https://a.example/2020 0/b/c/) from it. The club was founded in 1902. {wrapped}"
     assert [quote.text for quote in found(text)] == ["The club was founded in 1902."]
     told = ["Book at https://travel.example/desk/.", "Book at [the desk](https://travel.example/desk/).", "and/or so."]
     assert [quote.text for text in told for quote in found(text)] == told
@@ -109,7 +113,18 @@ def test_a_reference_to_a_page_is_no_quote() -> None:
 
 @pytest.mark.parametrize(
     ("text", "fragment"),
-    [("34 Our Offices", True), ("34 offices have dogs in them", False), ("Figure 2 - how dogs bark at owls", True)],
+    [
+        ("34 Our Offices", True),
+        ("3.1.2 Hydro network", True),
+        ("What offices there are ...........", True),
+        ("34 117", True),
+        ("Figure 2 - how dogs bark at owls", True),
+        ("34 offices have dogs", False),
+        ("27 working days", False),
+        ("160 EUR a night", False),
+        ("1.5 million EUR", False),
+        ("Dogs wait ...", False),
+    ],
 )
 def test_entries_of_a_table_of_contents_and_captions_are_fragments(text: str, fragment: bool) -> None:
     assert [quote.fragment for quote in found(f"Dogs bark.\n\n{text}")] == [False, fragment]
@@ -120,6 +135,9 @@ def test_what_announces_a_list_leads_its_sentences_and_is_quoted_with_its_short_
     assert [(quote.text, quote.lead, quote.fragment) for quote in found(text)] == [
         ("These things a duck may eat:", "", True),
         ("- Grass is eaten in spring.", "These things a duck may eat:", False),
+    ]
+    assert [quote.text for quote in found("Bring:\n1. passport\n2. bank details")] == [
+        "Bring:\n1. passport\n2. bank details"
     ]
     text = "Ducks swim. A duck may eat:\n\n- grass\n- worms\n\nBread is bad for it."
     assert [(quote.text, quote.fragment) for quote in found(text)] == [
@@ -146,3 +164,29 @@ def test_the_header_of_a_table_under_a_title_is_no_quote() -> None:
 def test_only_sentences_of_a_table_are_rows() -> None:
     parts = [Part("table", 0, 12)]
     assert [quote.row for quote in found("a | b\n1 | 2\nDogs bark.", parts=parts)] == [True, True, False]
+
+
+@given(
+    st.lists(
+        st.sampled_from(
+            (
+                *(
+                    "Dogs bark. ",
+                    "A duck eats:\n",
+                    "- grass\n",
+                    "1. 蠕虫\n",
+                    "桥建于1930年。",
+                    "🐕 é!\r\n",
+                    "| a | b |\n",
+                ),
+                *("(https://a.example/b)\n", "## Leave\n\n", "34 Our Offices\n", "[3] ", "كلب. ", "x ....... 3\n"),
+            )
+        ),
+        max_size=12,
+    ).map("".join),
+    st.integers(0, 30),
+)
+def test_quotes_stand_at_their_offsets_in_order_and_never_overlap(text: str, table: int) -> None:
+    made = found(text, parts=[Part("table", table, table + 20)])
+    assert all(text[quote.start : quote.end] == quote.text for quote in made)
+    assert all(before.end <= after.start for before, after in pairwise(made))
