@@ -48,10 +48,17 @@ def doctor(
 
     Each with the command that mends it.
     """
+    from rag.errors import ConfigError
+
     findings = list(_packages())
     options = options_given(pipeline, set_, source)
-    with open_pipeline(pipeline, set_, source) as opened:
-        found = [*_model(opened), *_language_model(opened), *_index(opened, deep=deep)]
+    try:
+        with open_pipeline(pipeline, set_, source) as opened:
+            model = _model(opened)
+            found = [model, *_language_model(opened), *_index(opened, deep=deep, embedded=model.state == "ok")]
+    except ConfigError as error:
+        findings.append(Finding("problem", f"pipeline: {error.message}", error.hint))
+    else:
         findings += [replace(each, mend=command_of(with_options(each.mend, options))) for each in found]
     if json:
         from rag.cli.render import to_json
@@ -79,17 +86,16 @@ def _packages() -> Iterator[Finding]:
             yield Finding("ok", f"optional: {', '.join(modules)}")
 
 
-def _model(pipeline: Pipeline) -> Iterator[Finding]:
+def _model(pipeline: Pipeline) -> Finding:
     from rag.errors import RagError
 
     spec = pipeline.spec.ingest.embed
     try:
         identity = pipeline.embedder.identity
     except RagError as error:
-        yield Finding("problem", f"embedding model ({spec.use}): {error.message}", error.hint)
-        return
+        return Finding("problem", f"embedding model ({spec.use}): {error.message}", error.hint)
     name = f"{identity.model} {identity.revision[:12]}"
-    yield Finding("ok", f"embedding model {name}, {identity.dimension} dimensions, {identity.precision}")
+    return Finding("ok", f"embedding model {name}, {identity.dimension} dimensions, {identity.precision}")
 
 
 def _language_model(pipeline: Pipeline) -> Iterator[Finding]:
@@ -101,7 +107,8 @@ def _language_model(pipeline: Pipeline) -> Iterator[Finding]:
         yield served(pipeline.spec.llm)
 
 
-def _index(pipeline: Pipeline, *, deep: bool) -> Iterator[Finding]:
+def _index(pipeline: Pipeline, *, deep: bool, embedded: bool) -> Iterator[Finding]:
+    """`embedded` says whether the embedding model is there: what compares the index with it is left out if not."""
     from rag.cli.render import count
     from rag.errors import RagError
 
@@ -110,11 +117,12 @@ def _index(pipeline: Pipeline, *, deep: bool) -> Iterator[Finding]:
         if not pipeline.index.exists():
             yield Finding("absent", f"index {path}: there is none yet", "rag ingest")
             return
-        if pipeline.spec.ingest.index.dense is not None:
+        compared = embedded and pipeline.spec.ingest.index.dense is not None
+        if compared:
             pipeline.index.check(pipeline.embedder.identity)
         reader = pipeline.index.reader()
         problems = list(reader.check(deep=deep))
-        truncated = list(_truncated(pipeline, reader)) if deep else []
+        truncated = list(_truncated(pipeline, reader)) if deep and compared else []
     except RagError as error:
         message = error.message.removeprefix(f"{path}: ")
         yield Finding("problem", f"index {path}: {message}", error.hint)
@@ -135,8 +143,8 @@ def _truncated(pipeline: Pipeline, reader: Reader) -> Iterator[Finding]:
     from rag.cli.render import count
     from rag.embed.base import InDocument
 
-    if pipeline.spec.ingest.index.dense is None or isinstance(pipeline.embedder, InDocument):
-        return  # nothing is embedded, or whole documents are
+    if isinstance(pipeline.embedder, InDocument):
+        return  # whole documents are embedded
     tokenizer = pipeline.embedder.tokenizer
     where = f"index {pipeline.spec.ingest.index.path}"
     over = 0

