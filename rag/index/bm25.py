@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property, partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rag.index.base import Hits, Mask, Rows, Scores
-from rag.index.bm25_weights import AllWeights, Floats, Formula, RecentWeights, Variant, Weights
+from rag.index.bm25_weights import AllWeights, Floats, Formula, RecentWeights, Variant, Weights, summed, summed_at
 from rag.index.postings import Postings
 from rag.index.ranking import best, spread, visible
 from rag.text.analyze import Analyzer
 
+SCORES_KEPT = 65_536  # chunks up to which a question's scores stay at hand: 256 KB until it is answered
 WARMED = 2_000_000  # terms in all chunks up to which `warm_up` reads them: 16 MB at most, a quarter of a second
 
 
@@ -79,26 +80,25 @@ class Bm25Index:
         return self.postings.size
 
     def _hits(self, terms: Mapping[str, float], rows: Rows | None, k: int) -> Hits:
-        weights = self._weights(terms)
-        scores = np.zeros(len(self.postings.live), np.float32)
-        for term, weight in weights.items():
-            weight.add_to(scores, terms[term])
-        floor = np.float32(sum(weight.absent * terms[term] for term, weight in weights.items()))
+        weights = [(weight, np.float32(terms[term])) for term, weight in self._weights(terms).items()]
+        scores = summed(weights, size=len(self.postings.live))
+        floor = np.float32(sum(weight.absent * count for weight, count in weights) if self.formula.absent else 0.0)
         seen = scores if rows is None else scores[rows]
         mean, deviation = spread(seen)
         top, top_scores = best(seen, self._numbers if rows is None else rows, k=k)
         matching = top_scores > 0
         top, top_scores = top[matching], top_scores[matching]
-        score = partial(_score, [(weight, terms[term]) for term, weight in weights.items()], floor, mean)
+        at_hand = scores.__getitem__ if len(scores) <= SCORES_KEPT else partial(summed_at, weights)
+        score = partial(_score, at_hand, floor, mean)
         return Hits(top, top_scores + floor, mean + float(floor), deviation, len(seen), score)
 
     def _weights(self, terms: Iterable[str]) -> dict[str, Weights]:
         """The weights of those terms that occur, in a fixed order, so that sums are the same to the last bit."""
+        if self._all_weights is not None:
+            return self._all_weights.find(sorted(terms))
         return self._recent.get(sorted(terms), self._find)
 
     def _find(self, terms: Sequence[str]) -> dict[str, Weights]:
-        if self._all_weights is not None:
-            return self._all_weights.find(terms)
         return {term: self._weigh(rows, counts) for term, (rows, counts) in self.postings.find(terms).items()}
 
     def _weigh(self, rows: Rows, counts: NDArray[np.int64]) -> Weights:
@@ -107,10 +107,8 @@ class Bm25Index:
         return Weights.of(rows, weights, idf * self.formula.absent, size=len(self.postings.live))
 
 
-def _score(weights: Sequence[tuple[Weights, float]], floor: np.float32, mean: float, rows: Rows) -> Scores:
-    """The scores of any rows, to the last bit those of the ranking."""
-    scores = np.zeros(len(rows), np.float32)
-    for weight, count in weights:
-        scores += weight.at(rows) * np.float32(count)
+def _score(at: Callable[[Rows], Scores], floor: np.float32, mean: float, rows: Rows) -> Scores:
+    """The scores of any rows, to the last bit those of the ranking; `mean` for a row of -1."""
+    scores = at(rows)
     scores[rows < 0] = mean
     return scores + floor

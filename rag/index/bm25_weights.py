@@ -107,13 +107,9 @@ class Weights:
         everywhere[rows] = weights
         return Weights(None, everywhere, absent)
 
-    def add_to(self, scores: Scores, count: float) -> None:
-        """Add the term, `count` times, to the scores of all rows."""
-        weights = self.weights if count == 1 else self.weights * np.float32(count)
-        if self.rows is None:
-            scores += weights
-        else:
-            scores[self.rows] += weights
+    def times(self, count: np.float32) -> Scores:
+        """`weights`, for a term that a query has `count` times."""
+        return self.weights if count == 1 else self.weights * count
 
     def at(self, rows: Rows) -> Scores:
         """The weights of any rows, 0 where the term is not."""
@@ -129,6 +125,27 @@ class Weights:
         return int(self.weights.nbytes + (0 if self.rows is None else self.rows.nbytes))
 
 
+def summed(weights: Sequence[tuple[Weights, np.float32]], *, size: int) -> Scores:
+    """What terms, each so many times, add to the scores of all of `size` rows; summed in double precision."""
+    listed = [(weight.rows, weight.times(count)) for weight, count in weights if weight.rows is not None]
+    scores: Floats = np.zeros(size)
+    if listed:
+        rows, added = zip(*listed, strict=True)
+        scores = np.bincount(np.concatenate(rows), np.concatenate(added), minlength=size).astype(np.float64, copy=False)
+    for weight, count in weights:
+        if weight.rows is None:
+            scores += weight.times(count)
+    return scores.astype(np.float32)
+
+
+def summed_at(weights: Sequence[tuple[Weights, np.float32]], rows: Rows) -> Scores:
+    """The same of any rows alone, to the last bit."""
+    scores = np.zeros(len(rows))
+    for weight, count in sorted(weights, key=lambda one: one[0].rows is None):  # the order in which `summed` adds
+        scores += weight.at(rows) * count
+    return scores.astype(np.float32)
+
+
 class AllWeights:
     """The weights of every term, worked out together: eight bytes for each row that a term is in.
 
@@ -139,7 +156,6 @@ class AllWeights:
 
     def __init__(self, postings: AllPostings, formula: Formula, lengths: Floats, *, size: int) -> None:
         self._postings = postings
-        self._rows = len(lengths)
         frequencies = np.diff(postings.starts)
         idf = np.array([formula.idf(df, size) for df in frequencies.tolist()], np.float64)
         self._absent = idf * formula.absent
@@ -151,9 +167,8 @@ class AllWeights:
         return {term: self._of(number) for term, number in numbers.items() if number is not None}
 
     def _of(self, number: int) -> Weights:
-        mine = slice(*self._postings.starts[number : number + 2].tolist())
-        absent = float(self._absent[number])
-        return Weights.of(self._postings.rows[mine], self._weights[mine], absent, size=self._rows)
+        start, end = self._postings.starts[number : number + 2].tolist()
+        return Weights(self._postings.rows[start:end], self._weights[start:end], float(self._absent[number]))
 
 
 class RecentWeights:

@@ -24,6 +24,7 @@ from rag.index.segments import SegmentedVectors
 BLOCK = 16_384  # rows coded at a time
 SUMMED = 1024  # rows in double precision at a time: they stay in the processor's cache
 STEPS = 127
+WHOLE = 1 << 24  # whole numbers up to here are exact in single precision, and so are sums and differences of two
 TINY = 1e-30  # in place of a largest number of 0
 DEPTH = 8  # times `k` rows may be left by their codes, or
 SHARE = 40  # one of so many of all, whichever is more: where the margin leaves more, a full scan decides
@@ -75,8 +76,8 @@ class Bounds:
         scores = self._products(codes)
         near, off = scale * _norm(codes), _norm(query - np.float32(scale) * codes)
         margin = near * self._error + off * self._norm
-        margin += self._rounding * (near + _norm(query)) * (self._norm + self._error)
-        reach = 2 * (1 + self._rounding) * margin / (scale * self._scale)
+        margin += self._rounding * (2 * near + off) * (self._norm + self._error)  # |q| is at most near + off
+        reach = math.ceil(2 * (1 + self._rounding) * margin / (scale * self._scale))
         likely = np.flatnonzero(scores >= floor(scores, k) - reach)
         among = scores[likely]
         kept = likely[among >= np.partition(among, len(among) - k)[len(among) - k] - reach]
@@ -85,11 +86,14 @@ class Bounds:
         rows: Rows = self.rows[kept]
         return rows
 
-    def _products(self, codes: Vectors) -> NDArray[np.float64]:
+    def _products(self, codes: Vectors) -> NDArray[np.float32] | NDArray[np.float64]:
         """(live rows,) whole numbers: the products with a query's codes."""
-        products = simsimd.cdist(codes.astype(np.int8)[np.newaxis], self._codes, metric="dot")
-        found: NDArray[np.float64] = np.asarray(products, np.float64)[0]
-        return found
+        mine = codes.astype(np.int8)[np.newaxis]
+        if codes.size * STEPS**2 < WHOLE:
+            single: NDArray[np.float32] = np.asarray(simsimd.cdist(mine, self._codes, "dot", out_dtype="f32"))[0]
+            return single
+        double: NDArray[np.float64] = np.asarray(simsimd.cdist(mine, self._codes, "dot", out_dtype="f64"))[0]
+        return double
 
 
 def _norm(vector: Vectors) -> float:

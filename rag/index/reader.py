@@ -109,6 +109,11 @@ class Reader:
     def generation(self) -> int:
         return self.manifest.generation
 
+    @cached_property
+    def numbering(self) -> str:
+        """Equal for readers in which a row is the same chunk: those of one generation of one index."""
+        return f"{self.manifest.uuid} {self.generation}"
+
     @property
     def rows(self) -> int:
         """Row slots, those of deleted chunks included: the length of every mask."""

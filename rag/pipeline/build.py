@@ -82,6 +82,8 @@ class BuiltResources:
 
     @property
     def index(self) -> IndexDirectory:
+        if self._index is not None:  # asked for several times a question
+            return self._index
         from rag.index.directory import IndexDirectory
 
         with self._lock:

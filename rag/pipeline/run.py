@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from time import perf_counter
+from types import TracebackType
 from typing import TYPE_CHECKING
 
 from rag.cite.base import Cited
@@ -77,18 +78,33 @@ class Work:
         rankings: tuple[Ranking, ...] = (),
         notes: Mapping[str, Scalar] | None = None,
     ) -> None:
+        # Whoever keeps a trace does not keep the index and the scores of all its chunks, which backgrounds hold.
+        shown = tuple(Ranking(each.hits, None, each.weight, each.notes) for each in rankings)
         self.records.append(
             StageRecord(
-                stage=stage, use=use, seconds=seconds, taken=taken, given=given, rankings=rankings, notes=notes or {}
+                stage=stage, use=use, seconds=seconds, taken=taken, given=given, rankings=shown, notes=notes or {}
             )
         )
 
 
-@dataclass(slots=True)
 class Clock:
-    """How long the block under it took; set when the block ends."""
+    """How long the block under it took, which is a span of the trace; set when the block ends."""
 
-    seconds: float = 0.0
+    __slots__ = ("_span", "_started", "seconds")
+
+    def __init__(self, span: AbstractContextManager[object]) -> None:
+        self._span = span
+
+    def __enter__(self) -> Clock:
+        self._started = perf_counter()
+        self._span.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._span.__exit__(kind, error, trace)
+        self.seconds = perf_counter() - self._started
 
 
 class Run:
@@ -131,7 +147,7 @@ class Run:
             with self.clock("rag.retrieve", retriever.use) as clock:
                 rankings = iter(retriever.run.retrieve(flat))
             for work in works:
-                mine = tuple(replace(next(rankings), weight=query.weight) for query in work.queries)
+                mine = tuple(next(rankings).weighing(query.weight) for query in work.queries)
                 work.found.append(mine)
                 seconds, notes = clock.seconds / len(works), together(ranking.notes for ranking in mine)
                 work.record("retrieve", retriever.use, seconds, 0, sum(map(len, mine)), mine, notes)
@@ -306,13 +322,8 @@ class Run:
         work.record("abstain", doubt.use, clock.seconds, 1, 0 if verdict.abstains else 1, notes=notes)
         return replace(outcome, abstained=verdict.abstains, reason=verdict.reason, signals=signals)
 
-    @contextmanager
-    def clock(self, name: str, use: str) -> Iterator[Clock]:
-        clock = Clock()
-        started = perf_counter()
-        with self.tracer.span(name, use=use):
-            yield clock
-        clock.seconds = perf_counter() - started
+    def clock(self, name: str, use: str) -> Clock:
+        return Clock(self.tracer.span(name, use=use))
 
 
 def _in_turns(rankings: Sequence[Ranking]) -> Ranking:

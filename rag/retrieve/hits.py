@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from itertools import islice
+from itertools import groupby, islice
+from operator import neg
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from rag.types import Background, Chunk, Condition, Query, Ranking, ScoredChunk
+from rag.retrieve.row_hits import RowBackground, RowHits
+from rag.types import Background, Chunk, Condition, Query, Ranking
 
 if TYPE_CHECKING:
     from rag.index.base import Hits, Mask
     from rag.index.reader import Reader
 
-MARGIN = 32
+MARGIN = 8
 """How many rows beyond `k` are asked for, so that equal scores at the border are cut by chunk id."""
 
 Search = Callable[[Sequence[int], "Mask | None"], "Sequence[Hits]"]
@@ -45,18 +46,34 @@ def nothing(queries: Sequence[Query]) -> list[Ranking]:
 
 def _rankings(found: Sequence[Hits], reader: Reader, *, k: int, origin: str) -> list[Ranking]:
     # Beyond the first k only rows that tie with the k-th can move up: nothing else is fetched.
-    counts = [
-        len(hits.rows) if len(hits.rows) <= k else int(np.count_nonzero(hits.scores >= hits.scores[k - 1]))
-        for hits in found
-    ]
-    rows = [row for hits, count in zip(found, counts, strict=True) for row in hits.rows[:count].tolist()]
-    chunks = iter(reader.chunks(rows))
+    lists = [_first(hits.rows.tolist(), hits.scores.tolist(), k) for hits in found]
+    fetched = iter(reader.chunks([row for rows, _ in lists for row in rows]))
     rankings: list[Ranking] = []
-    for hits, count in zip(found, counts, strict=True):
-        scores = hits.scores[:count].tolist()
-        scored = [ScoredChunk(chunk, score, origin) for chunk, score in zip(islice(chunks, count), scores, strict=True)]
-        rankings.append(Ranking.of(scored, keep=k, background=_background(hits, reader)))
+    for hits, (rows, scores) in zip(found, lists, strict=True):
+        chunks = list(islice(fetched, len(rows)))
+        if len(set(scores)) < len(scores):
+            order = _ties_by_id(chunks, scores)
+            chunks, rows, scores = (
+                [chunks[at] for at in order],
+                [rows[at] for at in order],
+                [scores[at] for at in order],
+            )
+        kept = RowHits(chunks[:k], rows[:k], scores[:k], origin=origin, numbering=reader.numbering)
+        rankings.append(Ranking(kept, _background(hits, reader)))
     return rankings
+
+
+def _first(rows: list[int], scores: list[float], k: int) -> tuple[list[int], list[float]]:
+    """The first `k` of falling scores, and all that tie with the last of them."""
+    count = bisect_right(scores, -scores[k - 1], lo=k, key=neg) if len(scores) > k else len(scores)
+    return rows[:count], scores[:count]
+
+
+def _ties_by_id(chunks: Sequence[Chunk], scores: Sequence[float]) -> list[int]:
+    """The places of falling scores, equal ones by chunk id."""
+    runs = (list(run) for _, run in groupby(range(len(scores)), scores.__getitem__))
+    # Ids are hashes of texts: only equal scores are worth making them.
+    return [at for run in runs for at in (run if len(run) == 1 else sorted(run, key=lambda at: chunks[at].id))]
 
 
 def _background(hits: Hits, reader: Reader) -> Background:
@@ -64,4 +81,4 @@ def _background(hits: Hits, reader: Reader) -> Background:
         scores: list[float] = hits.score(reader.rows_of(chunks)).tolist()
         return scores
 
-    return Background(mean=hits.mean, deviation=hits.deviation, size=hits.size, score=score)
+    return RowBackground(hits.mean, hits.deviation, hits.size, score, reader.numbering, hits.score)

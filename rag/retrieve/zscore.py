@@ -29,9 +29,7 @@ class CollectionZScoreFuser:
     def fuse(self, rankings: Sequence[Ranking]) -> Ranking:
         weights = weights_for(self.weights, rankings)
         candidates = Candidates.of(rankings, use="zscore")
-        sums = np.zeros(len(candidates.chunks))
-        for values, weight in zip(candidates.standardised(), weights, strict=True):
-            sums += weight * values
+        sums = (np.array(weights)[:, np.newaxis] * candidates.standardised()).sum(axis=0)
         return candidates.best(sums, keep=self.keep, origin="zscore")
 
 

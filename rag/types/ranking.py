@@ -99,7 +99,7 @@ class Ranking:
     its maker has to say about it in the trace: how many were scored, why nothing was.
     """
 
-    hits: tuple[ScoredChunk, ...] = ()
+    hits: Sequence[ScoredChunk] = ()
     background: Background | None = None
     weight: float = 1.0
     notes: Meta = field(default_factory=dict, compare=False)
@@ -112,6 +112,10 @@ class Ranking:
 
     def __getitem__(self, at: int) -> ScoredChunk:
         return self.hits[at]
+
+    def weighing(self, weight: float) -> Ranking:
+        """The same with another `weight`."""
+        return self if weight == self.weight else replace(self, weight=weight)
 
     @staticmethod
     def of(scored: Sequence[ScoredChunk], *, keep: int | None = None, background: Background | None = None) -> Ranking:

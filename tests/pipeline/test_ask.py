@@ -89,6 +89,8 @@ def test_the_trace_names_every_stage_with_its_counts(pipeline: Pipeline) -> None
     assert [record.use for record in trace.stages] == ["dense", "sparse", "zscore", "none", "extractive", "checked"]
     dense, sparse, fuse = trace.stages[:3]
     assert fuse.taken == dense.given + sparse.given
+    # Backgrounds hold the scores of all chunks: who keeps an answer does not keep them.
+    assert all(ranking.background is None for record in trace.stages for ranking in record.rankings)
     assert trace.seconds == pytest.approx(sum(record.seconds for record in trace.stages))
 
 
