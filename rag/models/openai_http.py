@@ -56,7 +56,7 @@ class Connection:
         caller = CALLER.get()
         with (
             self._passing_failures(),
-            self._open(caller).stream("POST", self._url, json=body, headers=self._headers()) as response,
+            self._open(caller).stream("POST", self._url, content=_encoded(body), headers=self._headers()) as response,
             caller.stopping(partial(_hang_up, response)),
         ):
             if response.status_code != 200:
@@ -78,7 +78,7 @@ class Connection:
     def whole(self, body: Mapping[str, Json]) -> dict[str, Json]:
         """The reply to a request that does not stream."""
         with self._passing_failures():
-            response = self._open(CALLER.get()).post(self._url, json=body, headers=self._headers())
+            response = self._open(CALLER.get()).post(self._url, content=_encoded(body), headers=self._headers())
         if response.status_code != 200:
             raise self._refused(response)
         return self._parsed(response.text)
@@ -112,7 +112,7 @@ class Connection:
             return self._client
 
     def _headers(self) -> Mapping[str, str]:
-        headers = {"Accept": "text/event-stream, application/json"}
+        headers = {"Accept": "text/event-stream, application/json", "Content-Type": "application/json"}
         if self.api_key_env is None:
             return headers
         key = os.environ.get(self.api_key_env, "").strip()
@@ -215,3 +215,8 @@ def _message(body: str) -> str:
         if isinstance(found, dict) and key in found:
             found = found[key]
     return (found if isinstance(found, str) else json.dumps(found, ensure_ascii=False))[:300]
+
+
+def _encoded(body: Mapping[str, Json]) -> bytes:
+    """As JSON in UTF-8, with ``?`` for lone surrogates: a document may hold them, and the name of a file may."""
+    return json.dumps(body, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode("utf-8", "replace")
