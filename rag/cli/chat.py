@@ -26,11 +26,16 @@ def chat(
     An empty line, `/quit` or Ctrl-D ends it; `/clear` forgets the turns. Where a model server fails, the conversation
     stays as it was and goes on; the exit code is then 1.
     """
+    import io
+    import sys
+
     from rag.cli import render
     from rag.cli.ask import prepare
     from rag.errors import BackendError
     from rag.pipeline.conversation import Conversation
 
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(errors="replace")  # what is piped in may be no text of the locale
     with open_pipeline(pipeline, set_, source) as opened:
         prepare(opened, update=source is not None, options=options_given(pipeline, set_, source))
         opened.warm_up()

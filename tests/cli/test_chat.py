@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -58,3 +61,12 @@ def test_a_question_that_the_server_fails_leaves_the_conversation_going(
     assert "out of memory" in done.err
     assert "After dark. [1]" in done.out
     assert "When do owls hoot?" in (tmp_path / "said.jsonl").read_text()
+
+
+def test_questions_that_are_no_text_of_the_locale_are_asked_with_what_can_be_read(indexed: Path) -> None:
+    environment = os.environ | {"PYTHONIOENCODING": "utf-8:strict"}
+    command = [sys.executable, "-m", "rag", "chat", "--memory", "turns.jsonl"]
+    piped = b"Do dogs \xe9 bark?\nDo owls hoot?\n"
+    done = subprocess.run(command, cwd=indexed, env=environment, input=piped, capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"Owls hoot after dark. [1]" in done.stdout
