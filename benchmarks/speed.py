@@ -26,7 +26,7 @@ from pathlib import Path
 
 import numpy as np
 
-from rag import Components, Pipeline
+from rag import Components, Pipeline, SearchResult
 from rag.embed.base import Embedder, EmbedderIdentity, Tokenizer, Vectors
 
 HERE = Path(__file__).parent
@@ -133,8 +133,8 @@ def warm(pipeline: Pipeline, size: str, passages: Sequence[str]) -> list[Goal]:
     for question in questions:
         alone = f"{question} ?"  # another text of the same length: the embedder remembers queries
         encode.append(timed(lambda text=alone: pipeline.embedder.embed_queries([text])))
-        search.append(timed(lambda text=question: pipeline.search(text)))
-        rest.append(timed(lambda text=question: pipeline.search(text)))  # its vector is remembered by now
+        search.append(timed(lambda text=question: read(pipeline.search(text))))
+        rest.append(timed(lambda text=question: read(pipeline.search(text))))  # its vector is remembered by now
     p50, p95 = statistics.median(search), sorted(search)[int(0.95 * len(search))]
     ratio = p50 / statistics.median(encode)
     remaining = statistics.median(rest) * 1000
@@ -149,6 +149,11 @@ def warm(pipeline: Pipeline, size: str, passages: Sequence[str]) -> list[Goal]:
             ("all but encoding at 10,000 chunks, ms", remaining, "<=", 3),
         ]
     return [(f"all but encoding at {size} chunks, ms", remaining, "<=", 15)]
+
+
+def read(found: SearchResult) -> list[str]:
+    """The texts found: hits are made when somebody looks at them."""
+    return [hit.chunk.text for hit in found.ranking]
 
 
 def large(work: Path) -> list[Goal]:
