@@ -18,7 +18,7 @@ QUERIES = (
     {"_id": "q1", "text": "Do dogs bark at night?", "metadata": {"answers": ["at night"]}},
     {
         "_id": "q2",
-        "text": "When did the Vasa sink?",
+        "text": "In what year was it that the Vasa sank?",
         "metadata": {
             "answers": ["1628"],
             "gold_spans": [
