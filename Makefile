@@ -48,11 +48,13 @@ bench-stages: install-dev
 	$(BIN)/python benchmarks/reranking.py $(DATA) $(INDEXES) --queries 50
 	$(BIN)/python benchmarks/compression.py $(DATA) --indexes $(INDEXES) --limit 30
 	$(BIN)/python benchmarks/chunking.py $(DATA)
+	$(BIN)/python benchmarks/context.py $(DATA) $(INDEXES) --words-only
 	$(BIN)/python benchmarks/metadata.py $(DATA) --documents 200 --limit 150
 	$(BIN)/python benchmarks/vector_search.py $(DATA) $(INDEXES)
 	$(BIN)/python benchmarks/multivector.py $(DATA) $(INDEXES) --chunks 1000
 	$(BIN)/python benchmarks/learned_sparse.py
 	$(BIN)/python benchmarks/training.py $(DATA) $(INDEXES)
+	$(BIN)/python benchmarks/extractive.py $(DATA) $(INDEXES) --questions 30
 
 bench-kv: install-dev
 	$(BIN)/python benchmarks/kv.py all $(DATA) $(INDEXES)

@@ -6,8 +6,9 @@ from typing import Literal, TypeAlias
 
 from rag.models.passages import NO_ANSWER
 
-Reason: TypeAlias = Literal["no-evidence", "weak-evidence", "not-in-sources"]
-"""Why there is no answer: nothing was found, it is too far from the question, or a model read it and says so."""
+Reason: TypeAlias = Literal["no-evidence", "weak-evidence", "not-in-sources", "empty-reply"]
+"""Why there is no answer: nothing was found, it is too far from the question, a model read it and says so, or a model
+wrote nothing."""
 
 SENTENCE = "The sources do not answer this question."
 

@@ -179,6 +179,9 @@ class LanguageModelDecoding:
             yield from self._abstained(at, "not-in-sources", usage)
             return
         if abstains is None:
+            if not prompt.draft and not "".join(token.text for token in held).strip():
+                yield from self._abstained(at, "empty-reply", usage)
+                return
             yield from self._begun(at, held)
         self._outcomes[at] = replace(self._before(at), usage=usage)
 

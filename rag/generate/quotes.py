@@ -57,13 +57,14 @@ class Quote:
         return _STOP.search(self.text) is not None
 
 
-def quotes(number: int, evidence: Evidence, parts: Sequence[Part] = ()) -> Iterator[Quote]:
+def quotes(number: int, evidence: Evidence, parts: Sequence[Part] = (), *, whole: str = "") -> Iterator[Quote]:
     """The sentences of one piece of evidence that have a word in them, in order; in a table, its rows.
 
     The short items of a list belong to the sentence that announces it. Entries of a list of references are left out.
 
     Args:
         parts: the headings and tables of the document.
+        whole: its text, where the header of a table that began before the evidence stands.
     """
     span = evidence.span
     near = [part for part in parts if part.start < span.end and part.end > span.start]
@@ -71,6 +72,9 @@ def quotes(number: int, evidence: Evidence, parts: Sequence[Part] = ()) -> Itera
     tables = [(part.start - span.start, part.end - span.start) for part in near if part.kind == "table"]
     heads = {start: _end_of_header(evidence.text, start, end) for start, end in tables if start >= 0}
     lead, header = " ".join(evidence.location.headings), ""
+    for part in near:
+        if part.kind == "table" and part.start < span.start:
+            header = whole[part.start : max(part.start, _end_of_header(whole, part.start, part.end))].strip()
     pieces = _with_items(evidence.text, list(_pieces(evidence.text, _borders(evidence.text, headings, tables))))
     for at, (start, end) in enumerate(pieces):
         text = evidence.text[start:end]
@@ -149,4 +153,4 @@ def _is_fragment(text: str) -> bool:
 
 
 def _is_title(text: str) -> bool:
-    return len(_WORD.findall(text)) <= 15 and _STOP.search(text) is None
+    return len(_WORD.findall(text)) <= 15 and _STOP.search(text) is None and _ITEM.match(text) is None

@@ -80,9 +80,9 @@ def by_words(prompt: Prompt, terms: QuestionTerms, reader: Reader) -> list[Candi
     for rank, at in enumerate(ranks):
         evidence = prompt.evidence[at]
         passage = terms.coverage(" ".join((*evidence.location.headings, evidence.text)))
-        parts = reader.document(evidence.span.document_id).layout.parts
+        document = reader.document(evidence.span.document_id)
         before: frozenset[str] = frozenset()
-        for quote in quotes(at + 1, evidence, parts):
+        for quote in quotes(at + 1, evidence, document.layout.parts, whole=document.text):
             own = terms.found_in(f"{quote.lead} {quote.text}")
             before |= own
             coverage = terms.share(own)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 EMBED = "`rag rebuild --embed-only`"
 INGEST = "`rag rebuild`"
+RESTORE = "restore a backup, or delete the folder and ingest again"
 EXAMPLES = 20  # of one kind, so that one broken parser does not print a million lines
 BLOCK = 8192  # vectors looked at together
 
@@ -43,9 +44,9 @@ def _database(reader: Reader, *, deep: bool) -> Iterator[Problem]:
     try:
         for (line,) in reader.connection.execute(f"PRAGMA {'integrity_check' if deep else 'quick_check'}(20)"):
             if line != "ok":
-                yield Problem("damaged-database", path, line, "restore a backup, or delete the folder and ingest again")
+                yield Problem("damaged-database", path, line, RESTORE)
     except sqlite3.DatabaseError as error:
-        yield Problem("damaged-database", path, str(error), "restore a backup, or delete the folder and ingest again")
+        yield Problem("damaged-database", path, str(error), RESTORE)
 
 
 def _files(reader: Reader, *, deep: bool) -> Iterator[Problem]:
@@ -81,9 +82,12 @@ def _rows(reader: Reader) -> Iterator[Problem]:
     live = reader.chunk_ids[reader.live]
     orphans, lost = np.setdiff1d(live, stored), np.setdiff1d(stored, live)
     if orphans.size:
-        yield Problem("orphan-vectors", path, f"{len(orphans)} rows belong to no chunk", INGEST)
+        yield Problem("orphan-vectors", path, f"rows that belong to no chunk: {len(orphans)}", INGEST)
+    documents = "SELECT COUNT(*) FROM chunks WHERE document NOT IN (SELECT id FROM documents)"
+    if ownerless := reader.connection.execute(documents).fetchone()[0]:
+        yield Problem("damaged-database", path, f"chunks of no document: {ownerless}", RESTORE)
     if lost.size:
-        yield Problem("orphan-vectors", path, f"{len(lost)} chunks have no row", INGEST)
+        yield Problem("orphan-vectors", path, f"chunks without a row: {len(lost)}", INGEST)
     if reader.manifest.analyzer is not None and any(segment.lengths is None for segment in reader.segments):
         yield Problem("missing-terms", path, "some chunks have no terms", "`rag rebuild --derived-only`")
 
@@ -99,7 +103,8 @@ def _chunks(reader: Reader) -> Iterator[Problem]:
     )
     owner = "SELECT d.key FROM chunks c JOIN documents d ON d.id = c.document WHERE c.id = ?"
     for count, first, last, text in reader.connection.execute(same).fetchall():
-        names = [decode(reader.connection.execute(owner, (id_,)).fetchone()[0]) for id_ in (first, last)]
+        owners = [reader.connection.execute(owner, (id_,)).fetchone() for id_ in (first, last)]
+        names = [decode(row[0]) for row in owners if row is not None]
         where = " and ".join(dict.fromkeys(names))
         start = text.decode("utf-8", "ignore")
         yield Problem("duplicate-chunk", where, f"{count} chunks have the same text, from {start!r} on")
@@ -130,4 +135,4 @@ def _vectors(reader: Reader) -> Iterator[Problem]:
             norms = np.linalg.norm(part[start : start + BLOCK][alive[start : start + BLOCK]], axis=1)
             wrong = np.count_nonzero(~(np.abs(norms - 1) < 1e-3))  # written so that NaN counts as wrong
             if wrong:
-                yield Problem("unusable-vector", str(path), f"{wrong} vectors are not of unit length", EMBED)
+                yield Problem("unusable-vector", str(path), f"vectors that are not of unit length: {wrong}", EMBED)

@@ -116,7 +116,7 @@ def test_copies_and_near_copies_of_a_chunk_are_notes_with_what_hides_them(
     [
         ("UPDATE chunks SET context = zeroblob(2000)", "2 chunks longer than the encoder's window of 512 tokens"),
         ("UPDATE chunks SET text = X'200A' WHERE id = 1", "nothing but white space at [0, 54)"),
-        ("DELETE FROM chunks WHERE id = 1", "1 rows belong to no chunk"),
+        ("DELETE FROM chunks WHERE id = 1", "rows that belong to no chunk: 1"),
         ("UPDATE chunks SET text = X'41' WHERE id = 1", "the chunk at [0, 54) is not the text there"),
     ],
 )
@@ -131,6 +131,18 @@ def test_what_is_wrong_with_chunks_is_found_and_rebuild_mends_it(
     (mend,) = {found["mend"] for found in done.json if found["state"] == "problem" and message in found["what"]}
     assert run(*shlex.split(mend)[1:]).code == 0
     assert run("doctor", "--deep").code == 0
+
+
+def test_chunks_whose_document_is_gone_are_damage_that_only_a_new_index_mends(
+    indexed: Path, run: Callable[..., Any]
+) -> None:
+    with sqlite3.connect(indexed / ".ragloom" / "index" / "index.sqlite") as connection:
+        connection.execute("DELETE FROM documents WHERE id = 1")
+    connection.close()
+    done = run("doctor", "--json")
+    assert done.code == 1
+    (mend,) = {found["mend"] for found in done.json if "chunks of no document: 1" in found["what"]}
+    assert mend == "restore a backup, or delete the folder and ingest again"
 
 
 def test_a_damaged_truth_is_a_problem_that_names_the_file(indexed: Path, run: Callable[..., Any]) -> None:

@@ -46,6 +46,13 @@ def test_the_mark_of_abstention_becomes_a_sentence_and_never_reaches_the_reader(
     assert outcome.usage.requests == 1
 
 
+@pytest.mark.parametrize("reply", ["", " \n"])
+def test_a_model_that_writes_nothing_has_not_answered(reply: str) -> None:
+    [pieces], [outcome] = ask(reply)
+    assert pieces == [SENTENCE]
+    assert (outcome.abstained, outcome.reason) == (True, "empty-reply")
+
+
 @pytest.mark.parametrize("reply", ["NOT all dogs bark [1].", "NOT", "NOT_IN_SOURCE", "Not_in"])
 def test_an_answer_that_begins_like_the_mark_comes_out_whole(reply: str) -> None:
     [pieces], [outcome] = ask(reply)
@@ -104,4 +111,3 @@ def test_questions_of_a_batch_are_asked_at_the_same_time_and_answers_keep_their_
 
 def test_an_answer_begins_with_its_first_word() -> None:
     assert ask("\n  Yes, they do [1].")[0] == [["Yes,", " they", " do", " [1]."]]
-    assert ask(" \n ")[0] == [[]]

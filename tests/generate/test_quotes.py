@@ -75,6 +75,19 @@ def test_rows_of_a_table_that_began_in_an_earlier_chunk_are_all_quotes() -> None
     assert rows == [(line, False) for line in text.split("\n")]
 
 
+def test_rows_of_a_table_that_began_in_an_earlier_chunk_stand_under_its_header() -> None:
+    whole = "Offices\n\n| office | desks |\n| --- | --- |\n| Berlin | 120 |\n| Lisbon | 45 |\n"
+    start = whole.index("| Lisbon")
+    evidence = Evidence(span=Span("a", start, len(whole)), text=whole[start:], score=1.0, chunk_id="a")
+    [row] = quotes(1, evidence, [Part("table", whole.index("| office"), len(whole))], whole=whole)
+    assert (row.text, row.lead, row.row) == ("| Lisbon | 45 |", "| office | desks |", True)
+
+
+def test_the_first_item_of_a_list_is_no_title() -> None:
+    [first, _] = found("- renew the contract of the fire extinguisher before 14 March\n- order 20 chairs\n")
+    assert (first.shown, first.fragment) == ("renew the contract of the fire extinguisher before 14 March", False)
+
+
 def test_a_heading_that_the_parser_found_ends_the_sentence_before_it_and_is_no_quote() -> None:
     text = "notes on leave\nhow half days are counted here\nHalf days count."
     parts = [Part("heading", 15, 45, "how half days are counted here", 2)]
