@@ -230,7 +230,7 @@ class Pipeline:
         self, questions: Sequence[str], *, filter: Condition | None = None, principals: frozenset[str] | None = None
     ) -> list[Answer]:
         """The same answers as `ask` one by one, each stage run once for all questions."""
-        works = [Work(at, Query(text=text, filter=filter, principals=principals)) for at, text in enumerate(questions)]
+        works = [Work(at, Query(text=text, filter=filter, principals=principals)) for at, text in _each(questions)]
         answers = {event.at: event.answer for event in self._events(works) if isinstance(event, Answered)}
         return [answers[at] for at in range(len(questions))]
 
@@ -257,7 +257,7 @@ class Pipeline:
 
         works = [
             Work(at, Query(text=text, filter=filter, principals=principals, history=tuple(history)))
-            for at, text in enumerate(questions)
+            for at, text in _each(questions)
         ]
         with closing(self._events(works)) as events:
             yield from with_citations(events, self._built.ask.citer.run, lambda at: works[at].given)
@@ -296,6 +296,12 @@ class Pipeline:
 
                 probe(self.embedder, reader)
             self._checked = reader
+
+
+def _each(questions: Sequence[str]) -> Iterator[tuple[int, str]]:
+    if isinstance(questions, str):  # whose letters would be questions
+        raise TypeError("expected several questions, got one text: put it into a list")
+    return enumerate(questions)
 
 
 @dataclass(frozen=True, slots=True)

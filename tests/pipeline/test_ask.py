@@ -94,6 +94,13 @@ def test_the_trace_names_every_stage_with_its_counts(pipeline: Pipeline) -> None
     assert trace.seconds == pytest.approx(sum(record.seconds for record in trace.stages))
 
 
+def test_one_text_is_not_taken_for_several_questions(pipeline: Pipeline) -> None:
+    with pytest.raises(TypeError, match="put it into a list"):
+        pipeline.ask_many("When did the Vasa sink?")
+    with pytest.raises(TypeError, match="put it into a list"):
+        next(iter(pipeline.stream("When did the Vasa sink?")))
+
+
 def test_async_twins_give_the_same(pipeline: Pipeline) -> None:
     async def both() -> tuple[Answer, list[Answer], list[object], Ranking]:
         events = [event async for event in pipeline.aio.stream(QUESTIONS[:1])]
