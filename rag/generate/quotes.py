@@ -47,8 +47,13 @@ class Quote:
 
     @property
     def shown(self) -> str:
-        """One line without list and table marks. ``[3]`` becomes ``(3)``, or it would be read as a citation."""
-        line = _TRAIL.sub("", _LEAD.sub("", " ".join(self.text.split())))
+        """One line without list and table marks. ``[3]`` becomes ``(3)``, or it would be read as a citation.
+
+        Backticks that open code and do not close it are left out: citations behind them would be taken for code.
+        """
+        line = self.text.replace("```", " ")
+        line = line.replace("`", "") if line.count("`") % 2 else line
+        line = _TRAIL.sub("", _LEAD.sub("", " ".join(line.split())))
         return _BRACKETED.sub(r"(\1)", line)
 
     @property

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rag.cite.markers import read
 from rag.generate.quotes import Quote, quotes
 from rag.types import Evidence, Location, Part, Span
 
@@ -108,6 +109,9 @@ def test_a_heading_that_the_parser_found_ends_the_sentence_before_it_and_is_no_q
         ("Half days count.[3]", "Half days count.(3)"),
         ("[12] [13] Half days count.", "Half days count."),
         ("It is -5 degrees.", "It is -5 degrees."),
+        ("Use `rag ask`.", "Use `rag ask`."),
+        ("Use `rag ask` or `rag chat.", "Use rag ask or rag chat."),
+        ("curl -A me a.example ```", "curl -A me a.example"),
         ("27 days are given.", "27 days are given."),
     ],
 )
@@ -203,3 +207,13 @@ def test_quotes_stand_at_their_offsets_in_order_and_never_overlap(text: str, tab
     made = found(text, parts=[Part("table", table, table + 20)])
     assert all(text[quote.start : quote.end] == quote.text for quote in made)
     assert all(before.end <= after.start for before, after in pairwise(made))
+
+
+@given(texts=st.lists(st.text("ab1 `[](),.:*|-'\"！。", min_size=1, max_size=14), min_size=1, max_size=3))
+def test_the_citation_behind_every_quote_is_read_as_one_whatever_the_quote_has_in_it(texts: list[str]) -> None:
+    shown = [line for text in texts if (line := Quote(1, 0, len(text), text).shown) and any(map(str.isalpha, line))]
+    written = " ".join(f"{line} [{number}]" for number, line in enumerate(shown, 1))
+    numbers = range(1, len(shown) + 1)
+    marked = read(written, numbers)
+    assert sorted({number for part in marked.sentences for number in part.numbers}) == list(numbers)
+    assert marked.dropped == 0
