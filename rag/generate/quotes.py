@@ -16,6 +16,7 @@ _QUESTION = re.compile(r"[?？؟]['\"”’»）)\]]*$")
 _MARKED_HEADING = re.compile(r"#{1,6}\s")
 _LEAD = re.compile(r"^(?:[-*•‣◦·>|]\s+|\d{1,3}[.)]\s+|\||\[\d+\]\s*)+")  # "[3] Dogs" is of the sentence before
 _ITEM = re.compile(r"[-*•‣◦·]\s|\d{1,3}[.)]\s")
+_CODE = re.compile(r"`[^`\n]+`|`")  # closed, or a backtick alone
 _TRAIL = re.compile(r"[\s|]+$")
 _BRACKETED = re.compile(r"[\[［【](\s*\d[\d\s,;，、–—-]*)[\]］】]")
 _WORD = re.compile(r"\w+")
@@ -51,8 +52,7 @@ class Quote:
 
         Backticks that open code and do not close it are left out: citations behind them would be taken for code.
         """
-        line = self.text.replace("```", " ")
-        line = line.replace("`", "") if line.count("`") % 2 else line
+        line = _CODE.sub(lambda found: found[0] if len(found[0]) > 1 else "", self.text)
         line = _TRAIL.sub("", _LEAD.sub("", " ".join(line.split())))
         return _BRACKETED.sub(r"(\1)", line)
 

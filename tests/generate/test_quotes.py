@@ -110,7 +110,7 @@ def test_a_heading_that_the_parser_found_ends_the_sentence_before_it_and_is_no_q
         ("[12] [13] Half days count.", "Half days count."),
         ("It is -5 degrees.", "It is -5 degrees."),
         ("Use `rag ask`.", "Use `rag ask`."),
-        ("Use `rag ask` or `rag chat.", "Use rag ask or rag chat."),
+        ("Use `rag ask` or `rag chat.", "Use `rag ask` or rag chat."),
         ("curl -A me a.example ```", "curl -A me a.example"),
         ("27 days are given.", "27 days are given."),
     ],
