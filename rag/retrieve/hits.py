@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rag.index.base import Hits, Mask
     from rag.index.reader import Reader
 
-MARGIN = 8
+MARGIN = 32
 """How many rows beyond `k` are asked for, so that equal scores at the border are cut by chunk id."""
 
 Search = Callable[[Sequence[int], "Mask | None"], "Sequence[Hits]"]
